@@ -1,0 +1,78 @@
+/* config: one file -> every room's settings, checked as a whole. Immutable, shared by reference.
+ *
+ * For:     the programs. Parse all, check all; a bad file changes nothing and names file and line.
+ * Promise: reads files only through config_source, so that an unprivileged worker can be given
+ *          the bytes (certificates and keys included) that the supervisor read.
+ */
+#ifndef SMTPD_CONFIG_CONFIG_H
+#define SMTPD_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libtlsio/base/buf.h"
+#include "libtlsio/base/err.h"
+#include "libtlsio/base/log.h"
+#include "libtlsio/base/netaddr.h"
+#include "libtlsio/tlsio_certstore.h"
+#include "libtlsio/tlsio_resume.h"
+#include "libtlsio/tlsio_server.h"
+#include "policy/policy_inbound.h"
+#include "policy/policy_rules.h"
+#include "smtpd/relay/relay_routes.h"
+#include "smtpd/relay/relay_settings.h"
+#include "smtpd/sched/sched_settings.h"
+#include "smtpd/session/session.h"
+#include "smtpd/session/session_settings.h"
+#include "smtpd/spool/spool_settings.h"
+
+/* Where bytes of files come from: the disk, or what the supervisor sent. */
+struct config_source {
+	int (*read)(void *ctx, const char *path, size_t max_bytes, struct buf *ret,
+		struct err *err);
+	void *ctx;
+};
+extern const struct config_source config_source_disk;
+
+struct config_listener {
+	struct config *config;	    /* the one this is in: what a session's gate asks */
+	char *text;		    /* "0.0.0.0:25" as written */
+	struct netaddr address;
+	struct session_listener session; /* ctx points back at this struct */
+	struct tlsio_server *tls;	    /* NULL when tls = off */
+	struct tlsio_server *tls_no_tickets; /* for clients that get none */
+};
+
+struct config {
+	unsigned references;
+	char *path;
+	char *hostname;
+	char *user;	       /* to run as; NULL = stay who we are */
+	char *run_directory;   /* control sockets, pid file */
+	long workers;	       /* 0 was given: one per core; here the number */
+	int64_t shutdown_ms;   /* how long running transactions may finish; 30s */
+	enum log_target log_target;
+	enum log_format log_format;
+	enum log_level log_level;
+	struct config_listener *listeners;
+	size_t listener_count;
+	struct session_settings session;
+	struct spool_settings spool;
+	struct sched_settings sched;
+	struct relay_settings relay;
+	struct relay_routes *routes;
+	struct policy_rules *rules;
+	struct policy_inbound *inbound;
+	struct tlsio_certstore *present; /* client certificate for relaying; may be NULL */
+	char **files;	       /* every file read, for watching and bundling; NULL-terminated */
+	int64_t certificates_not_after_s; /* soonest expiry; 0 none */
+};
+
+/* ticket_secret: shared by all workers; NULL = tickets off. */
+struct config *config_load(const char *path, const struct config_source *source,
+	const uint8_t *ticket_secret, struct err *err);
+struct config *config_ref(struct config *config);
+void config_unref(struct config **config);
+
+#endif

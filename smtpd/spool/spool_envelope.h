@@ -1,0 +1,66 @@
+/* spool_envelope: who a message is from, to whom, and how far each recipient has come. Pure.
+ *
+ * For:     session and dsn make one; spool stores it; sched, relay and control read it.
+ * Holds:   views; whoever made it owns the bytes (a transaction's arena, a reader's record).
+ * Promise: encode and decode are exact inverses; decode refuses anything malformed.
+ */
+#ifndef SMTPD_SPOOL_SPOOL_ENVELOPE_H
+#define SMTPD_SPOOL_SPOOL_ENVELOPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libtlsio/base/arena.h"
+#include "libtlsio/base/buf.h"
+#include "libtlsio/base/err.h"
+#include "libtlsio/base/str.h"
+
+enum spool_recipient_state {
+	SPOOL_RECIPIENT_WAITING = 0, /* to be tried at due_s */
+	SPOOL_RECIPIENT_DELIVERED = 1,
+	SPOOL_RECIPIENT_FAILED = 2,  /* bounced, or dropped where no bounce may be sent */
+	SPOOL_RECIPIENT_REMOVED = 3, /* by the operator */
+};
+
+/* RFC 3461 NOTIFY; 0 = not given (behaves as FAILURE, and DELAY by our own choice) */
+enum { SPOOL_NOTIFY_NEVER = 1, SPOOL_NOTIFY_SUCCESS = 2, SPOOL_NOTIFY_FAILURE = 4,
+	SPOOL_NOTIFY_DELAY = 8 };
+enum spool_ret { SPOOL_RET_NONE = 0, SPOOL_RET_FULL = 1, SPOOL_RET_HDRS = 2 };
+enum { SPOOL_FLAG_SMTPUTF8 = 1, SPOOL_FLAG_8BITMIME = 2, SPOOL_FLAG_BOUNCE = 4 };
+
+struct spool_recipient {
+	struct str address; /* "local@domain" as given, without brackets */
+	struct str orcpt;   /* "rfc822;..." in xtext as given, or empty */
+	uint8_t notify;	    /* SPOOL_NOTIFY_* */
+	uint8_t state;	    /* enum spool_recipient_state */
+	uint16_t attempts;  /* so far */
+	int64_t due_s;	    /* seconds since 1970; 0 = at once */
+	struct str reason;  /* last outcome in words, or empty */
+};
+
+struct spool_envelope {
+	uint64_t id; /* given by the spool */
+	int64_t received_s;
+	uint64_t size_bytes; /* of header and body, as stored */
+	struct str sender;   /* "local@domain", empty = null sender <> */
+	struct str envid;    /* xtext as given, or empty */
+	uint8_t ret;	     /* enum spool_ret */
+	uint8_t flags;	     /* SPOOL_FLAG_* */
+	struct str client;   /* address of who handed it to us, for logs */
+	struct spool_recipient *recipients;
+	uint32_t recipient_count;
+};
+
+/* Appends the encoded form (all fields but id and size_bytes, which the spool's record has). */
+void spool_envelope_encode(const struct spool_envelope *e, struct buf *ret);
+/* Views in ret point into bytes; the recipients array comes from arena. */
+int spool_envelope_decode(struct str bytes, struct arena *arena, struct spool_envelope *ret,
+	struct err *err);
+/* True when no recipient waits any more. */
+bool spool_envelope_is_settled(const struct spool_envelope *e);
+
+/* Message ids in words: 16 lower-case hexadecimal digits; text holds 17. Returns text. */
+const char *spool_id_format(uint64_t id, char *text);
+bool spool_id_parse(struct str text, uint64_t *ret_id);
+
+#endif
