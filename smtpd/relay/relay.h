@@ -33,6 +33,8 @@ struct relay_outcome {
 	char enhanced[12];	   /* "2.0.0", "4.7.5" */
 	char text[400];		   /* the peer's reply or our sentence; one line, printable */
 	char host[128];		   /* who said it, for the DSN's Remote-MTA; "" = we */
+	bool is_dsn_passed_on;	   /* DELIVERED: the next hop took our DSN parameters (RFC 3461),
+				    * so reporting success is its business now */
 	bool is_smtp_reply;	   /* text is the peer's words with its code (DSN Diagnostic-Code) */
 };
 
