@@ -1,0 +1,259 @@
+#include "smtpd/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libtlsio/base/log.h"
+#include "libtlsio/base/mem.h"
+#include "libtlsio/tlsio_listener.h"
+#include "smtpd/session/session.h"
+#include "smtpd/worker_shard.h"
+
+struct worker_listener {
+	struct worker *worker;
+	const struct config_listener *config;
+	struct tlsio_listener *listener;
+};
+
+struct worker {
+	struct tlsio_loop *loop;
+	unsigned number;
+	struct config *config;
+	struct worker_shard **shards;
+	size_t shard_count;
+	struct session_service *sessions;
+	struct worker_listener *listeners;
+	size_t listener_count;
+	struct tlsio_timer drain_timer;
+	bool is_draining;
+	bool sessions_are_idle;
+	void (*on_drained)(void *ctx);
+	void *on_drained_ctx;
+};
+
+/* ---- the questions a session asks: policy and routes answer ------------------------------------- */
+
+static const struct config *config_of(const void *listener)
+{
+	const struct config_listener *l = listener;
+	return l->config;
+}
+
+static bool may_send(void *ctx, const struct session_facts *facts, struct str sender_domain,
+	struct session_refusal *ret)
+{
+	(void)ctx;
+	struct policy_inbound_refusal refusal;
+	if (policy_inbound_may_send(config_of(facts->listener)->inbound, facts->client, facts->peer,
+		    sender_domain, &refusal))
+		return true;
+	ret->code = refusal.code;
+	str_copy(str_of(refusal.enhanced), ret->enhanced, sizeof(ret->enhanced));
+	str_copy(str_of(refusal.text), ret->text, sizeof(ret->text));
+	return false;
+}
+
+static bool may_receive(void *ctx, const struct session_facts *facts, struct str recipient,
+	struct str recipient_domain, struct session_refusal *ret)
+{
+	(void)ctx;
+	(void)recipient;
+	const struct config *config = config_of(facts->listener);
+	if (relay_routes_is_ours(config->routes, recipient_domain) ||
+		policy_inbound_may_relay(config->inbound, facts->client, facts->peer))
+		return true;
+	ret->code = 550;
+	str_copy(STR("5.7.1"), ret->enhanced, sizeof(ret->enhanced));
+	snprintf(ret->text, sizeof(ret->text),
+		"this server takes no mail for that domain, and you may not relay through it");
+	return false;
+}
+
+static struct tlsio_server *tls_for(void *ctx, const void *listener, const struct netaddr *client)
+{
+	(void)ctx;
+	const struct config_listener *l = listener;
+	return policy_inbound_issues_tickets(l->config->inbound, client) ? l->tls
+									  : l->tls_no_tickets;
+}
+
+static const struct session_gate gate = { .may_send = may_send, .may_receive = may_receive,
+	.tls_for = tls_for };
+
+/* ---- listeners ---------------------------------------------------------------------------------- */
+
+static void on_accept(void *ctx, int fd, const struct netaddr *local, const struct netaddr *remote)
+{
+	struct worker_listener *l = ctx;
+	session_service_accept(l->worker->sessions, &l->config->session, fd, local, remote);
+}
+
+static void on_listener_trouble(void *ctx, const struct err *err)
+{
+	const struct worker_listener *l = ctx;
+	struct log_line line;
+	log_begin(&line, LOG_LEVEL_ERROR, "accept-trouble");
+	log_text(&line, "listen", l->config->text);
+	log_text(&line, "reason", err->text);
+	log_end(&line);
+}
+
+static const struct tlsio_listener_events listener_events = { .on_accept = on_accept,
+	.on_trouble = on_listener_trouble };
+
+static void close_listeners(struct worker *w)
+{
+	for (size_t i = 0; i < w->listener_count; i++)
+		tlsio_listener_free(&w->listeners[i].listener);
+	free(w->listeners);
+	w->listeners = NULL;
+	w->listener_count = 0;
+}
+
+static void open_listeners(struct worker *w, const int *fds)
+{
+	w->listener_count = w->config->listener_count;
+	w->listeners = mem_array(w->listener_count, sizeof(*w->listeners));
+	for (size_t i = 0; i < w->listener_count; i++) {
+		struct worker_listener *l = &w->listeners[i];
+		l->worker = w;
+		l->config = &w->config->listeners[i];
+		l->listener = tlsio_listener_new(w->loop, fds[i], &listener_events, l);
+	}
+}
+
+/* ---- life ----------------------------------------------------------------------------------------- */
+
+/* The last session that began under this config ended. */
+static void on_config_unused(void *ctx)
+{
+	struct config *config = ctx;
+	config_unref(&config);
+}
+
+static void look_if_drained(struct worker *w, bool is_time_up)
+{
+	if (!w->is_draining)
+		return;
+	size_t running = 0;
+	for (size_t i = 0; i < w->shard_count; i++)
+		running += worker_shard_running_count(w->shards[i]);
+	if (!is_time_up && (running || !w->sessions_are_idle))
+		return;
+	if (is_time_up)
+		log_say(LOG_LEVEL_WARNING, "drain-cut",
+			"%zu deliveries and some sessions were still running after %llds; "
+			"unacknowledged mail stays with its sender, queued mail in the spool",
+			running, (long long)w->config->shutdown_ms / 1000);
+	tlsio_timer_stop(&w->drain_timer);
+	w->is_draining = false;
+	w->on_drained(w->on_drained_ctx);
+}
+
+static void on_shard_quiet(void *ctx)
+{
+	look_if_drained(ctx, false);
+}
+
+static void on_sessions_idle(void *ctx)
+{
+	struct worker *w = ctx;
+	w->sessions_are_idle = true;
+	look_if_drained(w, false);
+}
+
+static void on_drain_time(void *ctx)
+{
+	look_if_drained(ctx, true);
+}
+
+struct worker *worker_new(struct tlsio_loop *loop, unsigned number, const unsigned *shards,
+	size_t shard_count, struct config *config, const int *listen_fds, struct err *err)
+{
+	struct worker *w = mem_zero(sizeof(*w));
+	w->loop = loop;
+	w->number = number;
+	w->config = config_ref(config);
+	w->shards = mem_array(shard_count, sizeof(struct worker_shard *));
+	tlsio_timer_init(&w->drain_timer, loop, on_drain_time, w);
+	for (size_t i = 0; i < shard_count; i++) {
+		w->shards[i] = worker_shard_new(loop, shards[i], config, on_shard_quiet, w, err);
+		if (!w->shards[i]) {
+			worker_free(&w);
+			return NULL;
+		}
+		w->shard_count++;
+	}
+	w->sessions = session_service_new(loop, worker_spool(w, 0), &config->session, &gate, w);
+	session_service_set_settings(w->sessions, &config->session, on_config_unused,
+		config_ref(config));
+	open_listeners(w, listen_fds);
+	return w;
+}
+
+void worker_reload(struct worker *w, struct config *config, const int *listen_fds)
+{
+	struct config *old = w->config;
+	w->config = config_ref(config);
+	for (size_t i = 0; i < w->shard_count; i++)
+		worker_shard_reload(w->shards[i], config);
+	session_service_set_settings(w->sessions, &config->session, on_config_unused,
+		config_ref(config));
+	close_listeners(w);
+	open_listeners(w, listen_fds);
+	config_unref(&old);
+}
+
+void worker_drain(struct worker *w, void (*on_done)(void *ctx), void *ctx)
+{
+	w->on_drained = on_done;
+	w->on_drained_ctx = ctx;
+	w->is_draining = true;
+	close_listeners(w);
+	for (size_t i = 0; i < w->shard_count; i++)
+		worker_shard_drain(w->shards[i]);
+	tlsio_timer_start(&w->drain_timer, w->config->shutdown_ms);
+	session_service_drain(w->sessions, on_sessions_idle, w);
+}
+
+void worker_free(struct worker **worker)
+{
+	struct worker *w = *worker;
+	if (!w)
+		return;
+	*worker = NULL;
+	tlsio_timer_stop(&w->drain_timer);
+	close_listeners(w);
+	if (w->sessions)
+		session_service_free(&w->sessions);
+	for (size_t i = 0; i < w->shard_count; i++)
+		worker_shard_free(&w->shards[i]);
+	free(w->shards);
+	config_unref(&w->config);
+	free(w);
+}
+
+struct spool *worker_spool(const struct worker *w, size_t index)
+{
+	return index < w->shard_count ? worker_shard_spool(w->shards[index]) : NULL;
+}
+
+struct sched *worker_sched(const struct worker *w, size_t index)
+{
+	return index < w->shard_count ? worker_shard_sched(w->shards[index]) : NULL;
+}
+
+const struct config *worker_config(const struct worker *w)
+{
+	return w->config;
+}
+
+unsigned worker_number(const struct worker *w)
+{
+	return w->number;
+}
+
+struct session_service *worker_sessions(const struct worker *w)
+{
+	return w->sessions;
+}
