@@ -63,4 +63,14 @@ struct tlsio_peer {
  * "valid" for 0. */
 const char *tlsio_chain_faults_text(unsigned faults, char *text, size_t capacity);
 
+/* The leaf has this SAN dNSName, by a wildcard too (RFC 9525 6.3); ".example.net": any name below.
+ * Says nothing about the chain: look at chain_faults as well. */
+bool tlsio_peer_has_name(const struct tlsio_peer *peer, const char *name);
+/* The leaf's SAN dNSNames for words, "a.example, b.example, c.example and 4 more"; printable ASCII;
+ * "" when it has none. Returns text. */
+const char *tlsio_peer_names_text(const struct tlsio_peer *peer, char *text, size_t capacity);
+/* The leaf leads to chain[index] as to an authority: every signature between, CA flags and dates
+ * are good. A peer may append any certificate to its chain; this tells which ones mean something. */
+bool tlsio_peer_leads_to(const struct tlsio_peer *peer, size_t index);
+
 #endif

@@ -6,9 +6,11 @@
 #ifndef POLICY_POLICY_REQUIREMENT_H
 #define POLICY_POLICY_REQUIREMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libtlsio/base/err.h"
 #include "libtlsio/base/str.h"
 #include "libtlsio/tlsio_peer.h"
 #include "libtlsio/tlsio_trust.h"
@@ -21,10 +23,13 @@ enum policy_level {
 };
 /* "none", "may", "encrypt", "verify" */
 const char *policy_level_name(enum policy_level level);
+bool policy_level_parse(struct str text, enum policy_level *ret);
 
 struct policy_pin {
 	uint8_t spki_sha256[32];
 };
+/* "sha256:" and 64 hexadecimal digits (":" between bytes allowed) or base64. */
+int policy_pin_parse(struct str text, struct policy_pin *ret, struct err *err);
 
 struct policy_requirement {
 	unsigned references;
@@ -36,8 +41,11 @@ struct policy_requirement {
 	size_t name_count;
 	struct tlsio_trust *trust; /* shares; VERIFY with pins only: NULL */
 	char *trust_name;	   /* file of the own CA, or "system", for words */
-	/* Keys (SPKI) of the leaf, or of an issuer in the chain, any of which must be there. With
-	 * pins and no trust, the pin alone decides (names and dates do not matter). */
+	uint8_t trust_sha256[32];  /* of the file's content: another content, another demand */
+	/* Keys (SPKI), any of which must be there. Leaf's key: with pins and no trust it alone
+	 * decides (names and dates do not matter, as DANE-EE). An issuer's key counts when the
+	 * chain really leads to it; without trust it then stands for the authority and the name
+	 * must fit (as DANE-TA): anybody can append a foreign certificate to his chain. */
 	struct policy_pin *pins;
 	size_t pin_count;
 	char *source;		   /* where it was said: "postern.conf:12 domain \"example.org\"" */

@@ -1,0 +1,13 @@
+/* tlsio_digest: SHA-256, for those who may not know GnuTLS. */
+#ifndef LIBTLSIO_TLSIO_DIGEST_H
+#define LIBTLSIO_TLSIO_DIGEST_H
+
+#include <stdint.h>
+
+#include "libtlsio/base/str.h"
+
+#define TLSIO_DIGEST_SHA256_BYTES 32
+
+void tlsio_digest_sha256(struct str bytes, uint8_t ret[TLSIO_DIGEST_SHA256_BYTES]);
+
+#endif
