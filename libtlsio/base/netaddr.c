@@ -105,7 +105,8 @@ const char *netaddr_format_ip(const struct netaddr *a, char *text)
 	else if (a->family == NETADDR_IPV6)
 		inet_ntop(AF_INET6, a->bytes, text, NETADDR_TEXT_BYTES);
 	else
-		strcpy(text, a->family == NETADDR_UNIX ? "unix" : "none");
+		snprintf(text, NETADDR_TEXT_BYTES, "%s",
+			a->family == NETADDR_UNIX ? "unix" : "none");
 	return text;
 }
 
@@ -118,7 +119,7 @@ const char *netaddr_format(const struct netaddr *a, char *text)
 	else if (a->family == NETADDR_IPV6)
 		snprintf(text, NETADDR_TEXT_BYTES, "[%.46s]:%u", ip, a->port);
 	else
-		strcpy(text, ip);
+		snprintf(text, NETADDR_TEXT_BYTES, "%s", ip);
 	return text;
 }
 
