@@ -20,7 +20,9 @@ struct policy_inbound;
 struct policy_inbound_demand {
 	bool requires_tls;
 	enum tlsio_version minimum;	/* 0 = any (1.2 is the floor) */
-	bool requires_certificate;	/* one of the names (CA-verified) or one of the pins */
+	/* One of the names (CA-verified) or one of the pins (the leaf's key); with neither given
+	 * any CA-verified certificate. A minimum or a certificate implies TLS. */
+	bool requires_certificate;
 	char **names;			/* with requires_certificate: SAN dNSNames, any of */
 	size_t name_count;
 	struct policy_pin *pins;
@@ -52,11 +54,12 @@ bool policy_inbound_may_relay(const struct policy_inbound *p, const struct netad
 bool policy_inbound_issues_tickets(const struct policy_inbound *p, const struct netaddr *client);
 
 struct policy_inbound_refusal {
-	int code;		/* 530 "STARTTLS first", 554 too weak / no certificate, 550 */
-	const char *enhanced;	/* "5.7.0", "5.7.10" ... static */
+	int code;		/* 530 "STARTTLS first" (RFC 3207 4), 554 too weak, no certificate */
+	const char *enhanced;	/* "5.7.0", "5.7.1"; static */
 	char text[300];		/* what is missing and how to mend it; ASCII, one line */
 };
-/* True when the client may hand us mail of this sender domain (empty for <>). peer NULL = clear. */
+/* True when the client may hand us mail of this sender domain (empty for <>, of which only the
+ * client's rule speaks). peer NULL = clear. */
 bool policy_inbound_may_send(const struct policy_inbound *p, const struct netaddr *client,
 	const struct tlsio_peer *peer, struct str sender_domain,
 	struct policy_inbound_refusal *ret_refusal);
