@@ -86,7 +86,7 @@ static int compare_pins(const void *a, const void *b)
 }
 
 /* Everything the verdict depends on, in an order of its own, so that equal demands written
- * differently are equal. Every part is closed or has a fixed length: no two demands share a text. */
+ * differently are equal. Every part says or has a fixed length: no two demands share a text. */
 static void compute_fingerprint(struct policy_requirement *r)
 {
 	char **names = mem_array(r->name_count + 1, sizeof(*names));
@@ -101,9 +101,10 @@ static void compute_fingerprint(struct policy_requirement *r)
 	struct buf text = { 0 };
 	buf_printf(&text, "%s %d\n", policy_level_name(r->level), (int)r->minimum);
 	for (size_t i = 0; i < r->name_count; i++)
-		buf_printf(&text, "name %s\n", names[i]);
+		buf_printf(&text, "name %zu %s\n", strlen(names[i]), names[i]);
 	if (r->trust || r->trust_name) {
-		buf_printf(&text, "trust %s\n", r->trust_name ? r->trust_name : "");
+		const char *name = r->trust_name ? r->trust_name : "";
+		buf_printf(&text, "trust %zu %s\n", strlen(name), name);
 		buf_append(&text, r->trust_sha256, sizeof(r->trust_sha256));
 	}
 	buf_printf(&text, "pins %zu\n", r->pin_count);

@@ -1,0 +1,358 @@
+#include "policy/policy_judge.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/policy/make_peer.h"
+
+#define HOST "mx.example.net"
+#define SOURCE "postern.conf:12 domain \"example.net\""
+
+static struct made root, middle, leaf, evil_root, evil_leaf;
+static struct made_peer good, evil, alone, bare;
+static struct policy_pin leaf_pin, middle_pin, other_pin;
+static struct tlsio_trust *const some_trust = (struct tlsio_trust *)(uintptr_t)1;
+
+static int make_world(void **state)
+{
+	(void)state;
+	static const char *const names[] = { HOST, "*.mail.example.net", NULL };
+	root = make_certificate("root", NULL, true, NULL);
+	middle = make_certificate("middle", NULL, true, &root);
+	leaf = make_certificate(HOST, names, false, &middle);
+	evil_root = make_certificate("middle", NULL, true, NULL); /* the same name, another key */
+	evil_leaf = make_certificate(HOST, names, false, &evil_root);
+	make_peer(&good, (const struct made *[]){ &leaf, &middle, &root }, 3);
+	/* The forgery of a pinned issuer: the real one stands in the chain and signed nothing. */
+	make_peer(&evil, (const struct made *[]){ &evil_leaf, &evil_root, &middle }, 3);
+	make_peer(&alone, (const struct made *[]){ &leaf }, 1);
+	make_peer(&bare, NULL, 0);
+	memcpy(leaf_pin.spki_sha256, good.chain[0].spki_sha256, 32);
+	memcpy(middle_pin.spki_sha256, good.chain[1].spki_sha256, 32);
+	memset(other_pin.spki_sha256, 0x5a, 32);
+	return 0;
+}
+
+static int free_world(void **state)
+{
+	(void)state;
+	struct made_peer *peers[] = { &good, &evil, &alone, &bare };
+	for (size_t i = 0; i < 4; i++)
+		free_peer(peers[i]);
+	struct made *all[] = { &root, &middle, &leaf, &evil_root, &evil_leaf };
+	for (size_t i = 0; i < 5; i++)
+		free_certificate(all[i]);
+	return 0;
+}
+
+/* Plain structs, never policy_requirement_new: the trust is no real one. */
+static struct policy_requirement demand(enum policy_level level)
+{
+	return (struct policy_requirement){ .level = level, .minimum = TLSIO_TLS12,
+		.trust = level == POLICY_LEVEL_VERIFY ? some_trust : NULL,
+		.trust_name = (char *)(uintptr_t)(level == POLICY_LEVEL_VERIFY ? "system" : NULL),
+		.source = (char *)(uintptr_t)SOURCE };
+}
+
+static void expect(const struct policy_judgement *j, enum policy_verdict verdict,
+	enum policy_reason reason, bool is_verified, const char *words)
+{
+	if (j->verdict != verdict || j->reason != reason || j->is_verified != is_verified)
+		fail_msg("verdict %d reason %s verified %d: %s", j->verdict,
+			policy_reason_name(j->reason), j->is_verified, j->text);
+	if (words && !strstr(j->text, words))
+		fail_msg("no \"%s\" in: %s", words, j->text);
+}
+
+static void judges_a_missing_starttls_by_level(void **state)
+{
+	(void)state;
+	struct policy_judgement j;
+	struct policy_requirement r = demand(POLICY_LEVEL_NONE);
+	policy_judge_no_starttls(&r, HOST, &j);
+	expect(&j, POLICY_PASS, POLICY_REASON_NONE, false, NULL);
+	r = demand(POLICY_LEVEL_MAY);
+	policy_judge_no_starttls(&r, HOST, &j);
+	expect(&j, POLICY_PASS, POLICY_REASON_NONE, false, "offers no STARTTLS");
+	r = demand(POLICY_LEVEL_ENCRYPT);
+	policy_judge_no_starttls(&r, HOST, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_STARTTLS_NOT_SUPPORTED, false, "demands encrypt");
+	r = demand(POLICY_LEVEL_VERIFY);
+	policy_judge_no_starttls(&r, HOST, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_STARTTLS_NOT_SUPPORTED, false, NULL);
+	assert_string_equal(j.text, "mx.example.net offers no STARTTLS, but " SOURCE
+				    " demands verify");
+}
+
+static void judges_a_failed_handshake_by_level(void **state)
+{
+	(void)state;
+	struct policy_judgement j;
+	struct policy_requirement r = demand(POLICY_LEVEL_MAY);
+	policy_judge_failed_tls(&r, HOST, "peer closed", &j);
+	expect(&j, POLICY_IN_CLEAR, POLICY_REASON_VALIDATION_FAILURE, false, "peer closed");
+	r = demand(POLICY_LEVEL_ENCRYPT);
+	policy_judge_failed_tls(&r, HOST, "peer closed", &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE, false, "demands encrypt");
+	r = demand(POLICY_LEVEL_VERIFY);
+	r.minimum = TLSIO_TLS13;
+	policy_judge_failed_tls(&r, HOST, "454 4.7.0 \x01\xc3 no\r\n", &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE, false,
+		"(454 4.7.0 ?? no??), but " SOURCE " demands verify with TLS1.3");
+}
+
+struct row {
+	const char *title;
+	enum policy_level level;
+	enum tlsio_version minimum, version;
+	unsigned faults;
+	const char *matched;
+	enum policy_verdict verdict;
+	enum policy_reason reason;
+	bool is_verified;
+	const char *words;
+};
+
+static const struct row rows[] = {
+	{ "verify, all good", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS12, 0, HOST, POLICY_PASS,
+		POLICY_REASON_NONE, true, "" },
+	{ "verify 1.3, all good", POLICY_LEVEL_VERIFY, TLSIO_TLS13, TLSIO_TLS13, 0, HOST,
+		POLICY_PASS, POLICY_REASON_NONE, true, "" },
+	{ "verify, too old", POLICY_LEVEL_VERIFY, TLSIO_TLS13, TLSIO_TLS12, 0, HOST, POLICY_REFUSE,
+		POLICY_REASON_VALIDATION_FAILURE, false,
+		HOST " speaks at most TLS1.2 but " SOURCE " demands TLS1.3" },
+	{ "verify, untrusted", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13, TLSIO_CHAIN_UNTRUSTED,
+		HOST, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_NOT_TRUSTED, false,
+		"the certificate of " HOST " is not valid to system: " },
+	{ "verify, expired", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13, TLSIO_CHAIN_EXPIRED, HOST,
+		POLICY_REFUSE, POLICY_REASON_CERTIFICATE_EXPIRED, false,
+		"the certificate of " HOST " has expired (2001-09-09), but " SOURCE },
+	{ "verify, untrusted and expired", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13,
+		TLSIO_CHAIN_UNTRUSTED | TLSIO_CHAIN_EXPIRED, HOST, POLICY_REFUSE,
+		POLICY_REASON_CERTIFICATE_NOT_TRUSTED, false, "expired" },
+	{ "verify, not yet valid", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13,
+		TLSIO_CHAIN_NOT_YET_VALID, HOST, POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE,
+		false, SOURCE },
+	{ "verify, revoked", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13, TLSIO_CHAIN_REVOKED, HOST,
+		POLICY_REFUSE, POLICY_REASON_CERTIFICATE_NOT_TRUSTED, false, SOURCE },
+	{ "verify, weak", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13, TLSIO_CHAIN_WEAK, HOST,
+		POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE, false, SOURCE },
+	{ "verify, wrong purpose", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13,
+		TLSIO_CHAIN_WRONG_PURPOSE, HOST, POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE,
+		false, SOURCE },
+	{ "verify, broken", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13, TLSIO_CHAIN_BROKEN, HOST,
+		POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE, false, SOURCE },
+	{ "verify, unchecked", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13, TLSIO_CHAIN_UNCHECKED,
+		HOST, POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE, false, SOURCE },
+	{ "verify, wrong name", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13, 0, NULL,
+		POLICY_REFUSE, POLICY_REASON_CERTIFICATE_HOST_MISMATCH, false,
+		"is for names [mx.example.net, *.mail.example.net], none of which is " },
+	{ "encrypt, anything", POLICY_LEVEL_ENCRYPT, TLSIO_TLS12, TLSIO_TLS12,
+		TLSIO_CHAIN_UNTRUSTED | TLSIO_CHAIN_EXPIRED, NULL, POLICY_PASS, POLICY_REASON_NONE,
+		false, "is not verified" },
+	{ "encrypt, too old", POLICY_LEVEL_ENCRYPT, TLSIO_TLS13, TLSIO_TLS12, 0, HOST, POLICY_REFUSE,
+		POLICY_REASON_VALIDATION_FAILURE, false, "demands TLS1.3" },
+	{ "encrypt, happens to be good", POLICY_LEVEL_ENCRYPT, TLSIO_TLS12, TLSIO_TLS13, 0, HOST,
+		POLICY_PASS, POLICY_REASON_NONE, true, "" },
+	{ "may, faults", POLICY_LEVEL_MAY, TLSIO_TLS12, TLSIO_TLS12, TLSIO_CHAIN_UNCHECKED, NULL,
+		POLICY_PASS, POLICY_REASON_NONE, false, "is not verified" },
+	{ "may, too old", POLICY_LEVEL_MAY, TLSIO_TLS13, TLSIO_TLS12, 0, HOST, POLICY_IN_CLEAR,
+		POLICY_REASON_VALIDATION_FAILURE, false, "speaks at most TLS1.2" },
+	{ "may, happens to be good", POLICY_LEVEL_MAY, TLSIO_TLS12, TLSIO_TLS13, 0, HOST,
+		POLICY_PASS, POLICY_REASON_NONE, true, "" },
+};
+
+static void judges_a_peer_by_the_table(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct row *row = &rows[i];
+		print_message("  %s\n", row->title);
+		struct policy_requirement r = demand(row->level);
+		r.minimum = row->minimum;
+		struct tlsio_peer peer = good.peer;
+		peer.version = row->version;
+		peer.chain_faults = row->faults;
+		peer.matched_name = row->matched;
+		if (row->faults & TLSIO_CHAIN_EXPIRED)
+			peer.not_after_s = 1000000000; /* 2001-09-09 */
+		struct policy_judgement j;
+		policy_judge_peer(&r, HOST, &peer, &j);
+		expect(&j, row->verdict, row->reason, row->is_verified, row->words);
+		if (row->verdict != POLICY_PASS)
+			assert_non_null(strstr(j.text, SOURCE));
+	}
+}
+
+static void names_no_leaf_date_when_an_issuer_expired(void **state)
+{
+	(void)state;
+	struct policy_requirement r = demand(POLICY_LEVEL_VERIFY);
+	struct tlsio_peer peer = good.peer;
+	peer.chain_faults = TLSIO_CHAIN_EXPIRED;
+	struct policy_judgement j;
+	policy_judge_peer(&r, HOST, &peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_EXPIRED, false, "(an issuer's)");
+}
+
+static void refuses_a_peer_without_certificate_under_verify(void **state)
+{
+	(void)state;
+	struct policy_judgement j;
+	struct policy_requirement r = demand(POLICY_LEVEL_VERIFY);
+	bare.peer.matched_name = HOST; /* nonsense must not help */
+	policy_judge_peer(&r, HOST, &bare.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE, false, "shows no certificate");
+	r.trust = NULL;
+	r.pins = &leaf_pin;
+	r.pin_count = 1;
+	policy_judge_peer(&r, HOST, &bare.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE, false, "shows no certificate");
+}
+
+static void accepts_only_the_names_of_the_rule(void **state)
+{
+	(void)state;
+	char *names[] = { (char *)(uintptr_t) "other.example", (char *)(uintptr_t) ".example.net" };
+	struct policy_requirement r = demand(POLICY_LEVEL_VERIFY);
+	r.names = names;
+	r.name_count = 2;
+	struct policy_judgement j;
+	struct tlsio_peer peer = good.peer;
+	peer.matched_name = ".example.net";
+	policy_judge_peer(&r, HOST, &peer, &j);
+	expect(&j, POLICY_PASS, POLICY_REASON_NONE, true, NULL);
+	peer.matched_name = HOST; /* matched, but nobody asked for this name */
+	policy_judge_peer(&r, HOST, &peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_HOST_MISMATCH, false,
+		"none of which is other.example or another of the rule");
+}
+
+struct pin_row {
+	const char *title;
+	const struct made_peer *peer;
+	const struct policy_pin *pin;
+	bool has_trust;
+	unsigned faults;
+	const char *matched;
+	enum policy_reason reason; /* NONE: passes verified */
+};
+
+static void judges_pins_by_the_table(void **state)
+{
+	(void)state;
+	const struct pin_row pin_rows[] = {
+		{ "leaf's key alone decides", &good, &leaf_pin, false, TLSIO_CHAIN_UNCHECKED, NULL,
+			POLICY_REASON_NONE },
+		{ "leaf's key, expired and self-signed", &alone, &leaf_pin, false,
+			TLSIO_CHAIN_UNTRUSTED | TLSIO_CHAIN_EXPIRED, NULL, POLICY_REASON_NONE },
+		{ "another key", &good, &other_pin, false, TLSIO_CHAIN_UNCHECKED, HOST,
+			POLICY_REASON_VALIDATION_FAILURE },
+		{ "issuer's key and the name", &good, &middle_pin, false, TLSIO_CHAIN_UNCHECKED,
+			HOST, POLICY_REASON_NONE },
+		{ "issuer's key, wrong name", &good, &middle_pin, false, TLSIO_CHAIN_UNCHECKED,
+			NULL, POLICY_REASON_CERTIFICATE_HOST_MISMATCH },
+		{ "issuer appended by a forger", &evil, &middle_pin, false, TLSIO_CHAIN_UNCHECKED,
+			HOST, POLICY_REASON_VALIDATION_FAILURE },
+		{ "issuer not in the chain", &alone, &middle_pin, false, TLSIO_CHAIN_UNCHECKED, HOST,
+			POLICY_REASON_VALIDATION_FAILURE },
+		{ "trust and leaf's key", &good, &leaf_pin, true, 0, HOST, POLICY_REASON_NONE },
+		{ "trust and issuer's key", &good, &middle_pin, true, 0, HOST, POLICY_REASON_NONE },
+		{ "trust good, key wrong", &good, &other_pin, true, 0, HOST,
+			POLICY_REASON_VALIDATION_FAILURE },
+		{ "trust good, issuer appended", &evil, &middle_pin, true, 0, HOST,
+			POLICY_REASON_VALIDATION_FAILURE },
+		{ "key good, trust not", &good, &leaf_pin, true, TLSIO_CHAIN_UNTRUSTED, HOST,
+			POLICY_REASON_CERTIFICATE_NOT_TRUSTED },
+		{ "key good, name not", &good, &leaf_pin, true, 0, NULL,
+			POLICY_REASON_CERTIFICATE_HOST_MISMATCH },
+	};
+	for (size_t i = 0; i < sizeof(pin_rows) / sizeof(pin_rows[0]); i++) {
+		const struct pin_row *row = &pin_rows[i];
+		print_message("  %s\n", row->title);
+		struct policy_pin pins[2] = { { { 0xff } }, *row->pin };
+		struct policy_requirement r = demand(POLICY_LEVEL_VERIFY);
+		r.trust = row->has_trust ? some_trust : NULL;
+		r.pins = pins;
+		r.pin_count = 2;
+		struct tlsio_peer peer = row->peer->peer;
+		peer.chain_faults = row->faults;
+		peer.matched_name = row->matched;
+		struct policy_judgement j;
+		policy_judge_peer(&r, HOST, &peer, &j);
+		bool passes = row->reason == POLICY_REASON_NONE;
+		expect(&j, passes ? POLICY_PASS : POLICY_REFUSE, row->reason, passes, NULL);
+	}
+}
+
+/* level x version x minimum x every set of chain faults x name: what must never happen. */
+static void never_goes_below_the_level(void **state)
+{
+	(void)state;
+	static const enum tlsio_version versions[] = { TLSIO_VERSION_NONE, TLSIO_TLS12, TLSIO_TLS13 };
+	for (unsigned mix = 0; mix < 4u * 3 * 3 * 512 * 2; mix++) {
+		unsigned rest = mix;
+		struct policy_requirement r = demand((enum policy_level)(rest % 4));
+		rest /= 4;
+		r.minimum = versions[rest % 3];
+		rest /= 3;
+		struct tlsio_peer peer = good.peer;
+		peer.version = versions[rest % 3];
+		rest /= 3;
+		peer.chain_faults = rest % 512;
+		peer.matched_name = rest / 512 ? HOST : NULL;
+		struct policy_judgement j;
+		policy_judge_peer(&r, HOST, &peer, &j);
+		bool is_identified = peer.chain_faults == 0 && peer.matched_name;
+		bool is_new_enough =
+			peer.version >= (r.minimum ? r.minimum : TLSIO_TLS12);
+		if (r.level >= POLICY_LEVEL_ENCRYPT) {
+			assert_int_not_equal(j.verdict, POLICY_IN_CLEAR);
+			bool may_pass = is_new_enough &&
+				(r.level == POLICY_LEVEL_ENCRYPT || is_identified);
+			assert_int_equal(j.verdict == POLICY_PASS, may_pass);
+		} else {
+			assert_int_not_equal(j.verdict, POLICY_REFUSE);
+		}
+		assert_int_equal(j.is_verified,
+			r.level != POLICY_LEVEL_NONE && is_new_enough && is_identified);
+		assert_int_equal(j.verdict == POLICY_PASS, j.reason == POLICY_REASON_NONE);
+		assert_int_equal(j.verdict == POLICY_PASS && j.is_verified, j.text[0] == '\0' &&
+			r.level != POLICY_LEVEL_NONE);
+	}
+}
+
+static void names_reasons_in_the_words_of_rfc_8460(void **state)
+{
+	(void)state;
+	assert_string_equal(policy_reason_name(POLICY_REASON_STARTTLS_NOT_SUPPORTED),
+		"starttls-not-supported");
+	assert_string_equal(policy_reason_name(POLICY_REASON_CERTIFICATE_HOST_MISMATCH),
+		"certificate-host-mismatch");
+	assert_string_equal(policy_reason_name(POLICY_REASON_CERTIFICATE_NOT_TRUSTED),
+		"certificate-not-trusted");
+	assert_string_equal(policy_reason_name(POLICY_REASON_CERTIFICATE_EXPIRED),
+		"certificate-expired");
+	assert_string_equal(policy_reason_name(POLICY_REASON_VALIDATION_FAILURE),
+		"validation-failure");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(judges_a_missing_starttls_by_level),
+		cmocka_unit_test(judges_a_failed_handshake_by_level),
+		cmocka_unit_test(judges_a_peer_by_the_table),
+		cmocka_unit_test(names_no_leaf_date_when_an_issuer_expired),
+		cmocka_unit_test(refuses_a_peer_without_certificate_under_verify),
+		cmocka_unit_test(accepts_only_the_names_of_the_rule),
+		cmocka_unit_test(judges_pins_by_the_table),
+		cmocka_unit_test(never_goes_below_the_level),
+		cmocka_unit_test(names_reasons_in_the_words_of_rfc_8460),
+	};
+	return cmocka_run_group_tests(tests, make_world, free_world);
+}
