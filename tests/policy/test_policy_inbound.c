@@ -221,12 +221,12 @@ static void demands_are_judged_by_the_table(void **state)
 		const char *words;
 	} rows[] = {
 		{ { 0 }, NULL, 0, NULL },
-		{ { .requires_tls = true }, NULL, 530, "STARTTLS first" },
+		{ { .requires_tls = true }, NULL, 530, "STARTTLS command first" },
 		{ { .requires_tls = true }, &bare.peer, 0, NULL },
-		{ { .minimum = TLSIO_TLS13 }, NULL, 530, "STARTTLS first" },
+		{ { .minimum = TLSIO_TLS13 }, NULL, 530, "STARTTLS command first" },
 		{ { .minimum = TLSIO_TLS13 }, &old, 554, "demands TLS1.3 and you speak TLS1.2" },
 		{ { .minimum = TLSIO_TLS13 }, &client.peer, 0, NULL },
-		{ { .requires_certificate = true }, NULL, 530, "STARTTLS first" },
+		{ { .requires_certificate = true }, NULL, 530, "STARTTLS command first" },
 		{ { .requires_certificate = true }, &bare.peer, 554, "you showed none" },
 		{ { .requires_certificate = true }, &untrusted, 554, "not accepted" },
 		{ { .requires_certificate = true }, &client.peer, 0, NULL },

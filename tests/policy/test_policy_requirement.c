@@ -66,9 +66,11 @@ static void names_levels_both_ways(void **state)
 	assert_false(policy_level_parse(STR(""), &level));
 }
 
-static char *names_ab[] = { "a.example", "B.example." };
-static char *names_ba[] = { "b.example", "A.example" };
-static char *names_a[] = { "a.example" };
+#define TEXT(literal) ((char *)(uintptr_t)(literal))
+
+static char *names_ab[] = { TEXT("a.example"), TEXT("B.example.") };
+static char *names_ba[] = { TEXT("b.example"), TEXT("A.example") };
+static char *names_a[] = { TEXT("a.example") };
 static struct policy_pin pins_12[] = { { { 1 } }, { { 2 } } };
 static struct policy_pin pins_21[] = { { { 2 } }, { { 1 } } };
 
@@ -84,10 +86,10 @@ static void equal_demands_have_equal_fingerprints(void **state)
 	(void)state;
 	const struct policy_requirement one = { .level = POLICY_LEVEL_VERIFY, .minimum = 0,
 		.names = names_ab, .name_count = 2, .pins = pins_12, .pin_count = 2,
-		.trust_name = "system", .source = "postern.conf:1 domain \"x\"" };
+		.trust_name = TEXT("system"), .source = TEXT("postern.conf:1 domain \"x\"") };
 	const struct policy_requirement other = { .level = POLICY_LEVEL_VERIFY,
 		.minimum = TLSIO_TLS12, .names = names_ba, .name_count = 2, .pins = pins_21,
-		.pin_count = 2, .trust_name = "system", .source = "elsewhere" };
+		.pin_count = 2, .trust_name = TEXT("system"), .source = TEXT("elsewhere") };
 	char a[33], b[33];
 	fingerprints(&one, a);
 	fingerprints(&other, b);
@@ -104,9 +106,9 @@ static void different_demands_have_different_fingerprints(void **state)
 		{ .level = POLICY_LEVEL_ENCRYPT },
 		{ .level = POLICY_LEVEL_ENCRYPT, .minimum = TLSIO_TLS13 },
 		{ .level = POLICY_LEVEL_VERIFY },
-		{ .level = POLICY_LEVEL_VERIFY, .trust_name = "system" },
-		{ .level = POLICY_LEVEL_VERIFY, .trust_name = "/ca.pem" },
-		{ .level = POLICY_LEVEL_VERIFY, .trust_name = "/ca.pem", .trust_sha256 = { 1 } },
+		{ .level = POLICY_LEVEL_VERIFY, .trust_name = TEXT("system") },
+		{ .level = POLICY_LEVEL_VERIFY, .trust_name = TEXT("/ca.pem") },
+		{ .level = POLICY_LEVEL_VERIFY, .trust_name = TEXT("/ca.pem"), .trust_sha256 = { 1 } },
 		{ .level = POLICY_LEVEL_VERIFY, .names = names_a, .name_count = 1 },
 		{ .level = POLICY_LEVEL_VERIFY, .names = names_ab, .name_count = 2 },
 		{ .level = POLICY_LEVEL_VERIFY, .pins = pins_12, .pin_count = 1 },
