@@ -100,6 +100,10 @@ struct tlsio_turn {
 void tlsio_turn_init(struct tlsio_turn *t, struct tlsio_loop *loop,
 	void (*on_end_of_turn)(void *ctx), void *ctx);
 void tlsio_turn_request(struct tlsio_turn *t);
+/* The hook runs once inside tlsio_loop_free instead: for what outlives its owner, as a stream that
+ * is still saying goodbye does. Ordinary requests left at that moment are dropped. */
+void tlsio_turn_request_at_free(struct tlsio_turn *t);
+/* Takes back either request. */
 void tlsio_turn_cancel(struct tlsio_turn *t);
 
 #endif

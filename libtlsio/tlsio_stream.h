@@ -67,7 +67,8 @@ void tlsio_stream_close(struct tlsio_stream **s);
 /* Drop everything at once, reset the connection. Accepts NULL, sets NULL. */
 void tlsio_stream_abort(struct tlsio_stream **s);
 
-/* What has arrived and is not consumed. Valid until the next call on this stream. */
+/* What has arrived and is not consumed. Valid until the next call on this stream and not beyond the
+ * callback in which it was asked for. */
 struct str tlsio_stream_input(const struct tlsio_stream *s);
 void tlsio_stream_consume(struct tlsio_stream *s, size_t count);
 /* Stop and go on reading from the peer. While paused, bytes wait in the kernel. A pause does not
@@ -76,7 +77,8 @@ void tlsio_stream_pause(struct tlsio_stream *s);
 void tlsio_stream_resume(struct tlsio_stream *s);
 
 /* Queue bytes (copied). Never refused, but a queue of more than twice output_bytes ends the stream
- * with LIMIT: look at tlsio_stream_room before producing. */
+ * with LIMIT: look at tlsio_stream_room before producing. From an upgrade to on_secured there is no
+ * channel: bytes written then are dropped. After on_end CLOSED our direction is still open. */
 void tlsio_stream_write(struct tlsio_stream *s, const void *bytes, size_t length);
 /* Bytes that may be queued before the high-water mark. */
 size_t tlsio_stream_room(const struct tlsio_stream *s);

@@ -26,6 +26,8 @@ struct tlsio_transport_kind {
 	void (*want)(struct tlsio_transport *t, unsigned events);
 	/* No more output: the peer sees an end of input. */
 	void (*shutdown)(struct tlsio_transport *t);
+	/* Only free may follow, and the peer then sees a broken connection (RST), not an end. */
+	void (*reset)(struct tlsio_transport *t);
 	void (*free)(struct tlsio_transport *t);
 };
 
