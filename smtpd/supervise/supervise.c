@@ -1,0 +1,546 @@
+#include "smtpd/supervise/supervise.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libtlsio/base/log.h"
+#include "libtlsio/base/mem.h"
+#include "libtlsio/base/process.h"
+#include "libtlsio/tlsio_certwatch.h"
+#include "libtlsio/tlsio_loop.h"
+#include "libtlsio/tlsio_resume.h"
+#include "smtpd/supervise/supervise_control.h"
+#include "smtpd/supervise/supervise_directories.h"
+#include "smtpd/supervise/supervise_member.h"
+#include "smtpd/supervise/supervise_shards.h"
+#include "smtpd/supervise/supervise_sockets.h"
+
+/* on top of shutdown_ms, for a worker to close its spool */
+#define SHUTDOWN_GRACE_MS 3000
+#define DESCRIPTORS_WANTED 1048576
+
+enum phase { PHASE_STARTING, PHASE_RUNNING, PHASE_STOPPING };
+
+struct supervise {
+	const struct supervise_program *program;
+	struct tlsio_loop *loop;
+	enum phase phase;
+	int status;
+	struct supervise_plan plan;
+	bool has_identity;
+	struct process_identity identity;
+	uint8_t secret[SUPERVISE_SECRET_BYTES];
+	int pid_file;
+	char *pid_path;
+
+	struct supervise_sockets *sockets;
+	struct supervise_control *control;
+	int bundle_fd;
+	uint32_t generation;
+	size_t awaited; /* answers to this generation */
+
+	struct supervise_member *members;
+	struct supervise_shards shards;
+	struct tlsio_signal signals[5];
+	struct tlsio_timer shutdown_timer, secret_timer;
+	struct tlsio_certwatch *watch;
+};
+
+void supervise_plan_clear(struct supervise_plan *plan)
+{
+	free(plan->user);
+	free(plan->run_directory);
+	free(plan->spool_directory);
+	free(plan->addresses);
+	supervise_bundle_free(&plan->bundle);
+	memset(plan, 0, sizeof(*plan));
+}
+
+/* ---- a configuration comes into force --------------------------------------------------------- */
+
+static void watch_files(struct supervise *s)
+{
+	if (!s->watch)
+		return;
+	tlsio_certwatch_clear(s->watch);
+	/* A configuration file that is being edited is not ready until the operator says so. */
+	for (size_t i = 0; i < supervise_bundle_count(s->plan.bundle); i++)
+		if (strcmp(supervise_bundle_path(s->plan.bundle, i), s->program->config_path) != 0)
+			tlsio_certwatch_add(s->watch, supervise_bundle_path(s->plan.bundle, i));
+}
+
+static void log_listeners(const struct supervise_sockets *now, const struct supervise_sockets *old)
+{
+	char text[NETADDR_TEXT_BYTES];
+	struct log_line l;
+	for (size_t i = 0; i < supervise_sockets_count(now); i++) {
+		if (old && supervise_sockets_has(old, supervise_sockets_asked(now, i)))
+			continue;
+		log_begin(&l, LOG_LEVEL_INFO, "listening");
+		log_text(&l, "address", netaddr_format(supervise_sockets_bound(now, i), text));
+		log_end(&l);
+	}
+	for (size_t i = 0; old && i < supervise_sockets_count(old); i++) {
+		if (supervise_sockets_has(now, supervise_sockets_asked(old, i)))
+			continue;
+		log_begin(&l, LOG_LEVEL_INFO, "listening-ended");
+		log_text(&l, "address", netaddr_format(supervise_sockets_bound(old, i), text));
+		log_end(&l);
+	}
+}
+
+/* Everything that can fail, without changing anything: the first of the two phases. */
+struct candidate {
+	struct supervise_plan plan;
+	struct supervise_sockets *sockets;
+	int bundle_fd;
+};
+
+static void candidate_clear(struct candidate *c)
+{
+	supervise_plan_clear(&c->plan);
+	supervise_sockets_free(&c->sockets);
+	if (c->bundle_fd >= 0)
+		close(c->bundle_fd);
+}
+
+static int load(struct supervise *s, struct supervise_plan *ret, struct err *err)
+{
+	const struct supervise_program *p = s->program;
+	if (p->load(p->ctx, p->config_path, s->secret, ret, err) < 0)
+		return -1;
+	supervise_bundle_set_secret(ret->bundle, s->secret);
+	return 0;
+}
+
+static int candidate_make(
+	struct supervise *s, unsigned workers, struct candidate *ret, struct err *err)
+{
+	const size_t most = SUPERVISE_CHANNEL_DESCRIPTORS_MOST - 2;
+	if (ret->plan.address_count > most)
+		return err_set(err, ERR_LIMIT, "more than %zu listeners", most);
+	ret->sockets = supervise_sockets_new(
+		s->sockets, ret->plan.addresses, ret->plan.address_count, workers, err);
+	if (!ret->sockets)
+		return -1;
+	ret->bundle_fd = supervise_bundle_to_memfd(ret->plan.bundle, err);
+	return ret->bundle_fd < 0 ? -1 : 0;
+}
+
+/* The second phase: cannot fail. Takes what the candidate holds. */
+static void put_in_force(struct supervise *s, struct candidate *c)
+{
+	struct candidate old = { s->plan, s->sockets, s->bundle_fd };
+	s->plan = c->plan;
+	s->sockets = c->sockets;
+	s->bundle_fd = c->bundle_fd;
+	s->generation++;
+	if (s->program->in_force)
+		s->program->in_force(s->program->ctx);
+	log_listeners(s->sockets, old.sockets);
+	candidate_clear(&old);
+	watch_files(s);
+}
+
+static void send_to_all(struct supervise *s)
+{
+	s->awaited = 0;
+	for (unsigned i = 0; i < s->plan.workers; i++) {
+		s->awaited += s->members[i].pid != 0;
+		supervise_member_configure(&s->members[i]);
+	}
+}
+
+/* ---- reload -------------------------------------------------------------------------------------- */
+
+static bool differs(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) != 0 : a != b;
+}
+
+static void keep_text(char **now, char **kept, const char *option)
+{
+	if (!differs(*now, *kept))
+		return;
+	log_say(LOG_LEVEL_WARNING, "reload-keeps",
+		"a new value of '%s' needs a restart; until then it stays %s", option,
+		*kept ? *kept : "unset");
+	free(*now);
+	*now = mem_dup(*kept);
+}
+
+/* What only a restart can change stays as it is, and says so. */
+static void keep_what_cannot_change(struct supervise *s, struct supervise_plan *now)
+{
+	if (now->workers != s->plan.workers)
+		log_say(LOG_LEVEL_WARNING, "reload-keeps",
+			"a new value of 'workers' needs a restart; until then it stays %u",
+			s->plan.workers);
+	now->workers = s->plan.workers;
+	keep_text(&now->user, &s->plan.user, "user");
+	keep_text(&now->run_directory, &s->plan.run_directory, "run_directory");
+	keep_text(&now->spool_directory, &s->plan.spool_directory, "spool directory");
+}
+
+static void reload(struct supervise *s, const char *why)
+{
+	struct candidate c = { .bundle_fd = -1 };
+	struct err err;
+	struct log_line l;
+	if (s->phase != PHASE_RUNNING)
+		return;
+	if (load(s, &c.plan, &err) < 0 || candidate_make(s, s->plan.workers, &c, &err) < 0) {
+		candidate_clear(&c);
+		log_begin(&l, LOG_LEVEL_ERROR, "reload-failed");
+		log_text(&l, "because", why);
+		log_text(&l, "reason", err.text);
+		log_text(&l, "result", "the configuration in force stays");
+		log_end(&l);
+		process_notify("STATUS=running; the last reload failed, see the log");
+		return;
+	}
+	keep_what_cannot_change(s, &c.plan);
+	put_in_force(s, &c);
+	send_to_all(s);
+	log_begin(&l, LOG_LEVEL_INFO, "reload");
+	log_text(&l, "because", why);
+	log_number(&l, "generation", s->generation);
+	log_number(&l, "files", (int64_t)supervise_bundle_count(s->plan.bundle));
+	log_end(&l);
+	process_notify("STATUS=running");
+}
+
+static void on_files_changed(void *ctx)
+{
+	reload(ctx, "files changed");
+}
+
+static void on_secret_due(void *ctx)
+{
+	struct supervise *s = ctx;
+	struct err err;
+	uint8_t fresh[SUPERVISE_SECRET_BYTES];
+	tlsio_timer_start(&s->secret_timer, s->program->secret_ms);
+	if (s->phase != PHASE_RUNNING)
+		return;
+	tlsio_tickets_make_secret(fresh);
+	supervise_bundle_set_secret(s->plan.bundle, fresh);
+	int fd = supervise_bundle_to_memfd(s->plan.bundle, &err);
+	if (fd < 0) {
+		supervise_bundle_set_secret(s->plan.bundle, s->secret);
+		log_say(LOG_LEVEL_ERROR, "ticket-secret-failed", "%s", err.text);
+		return;
+	}
+	memcpy(s->secret, fresh, sizeof(fresh));
+	explicit_bzero(fresh, sizeof(fresh));
+	close(s->bundle_fd);
+	s->bundle_fd = fd;
+	s->generation++;
+	send_to_all(s);
+	log_say(LOG_LEVEL_INFO, "ticket-secret-renewed", "once in %lld h",
+		(long long)(s->program->secret_ms / 3600000));
+}
+
+/* ---- workers ------------------------------------------------------------------------------------- */
+
+static void on_forked(void *ctx)
+{
+	struct supervise *s = ctx;
+	for (size_t i = 0; i < sizeof(s->signals) / sizeof(s->signals[0]); i++)
+		tlsio_signal_stop(&s->signals[i]);
+}
+
+static void on_configuration(
+	void *ctx, const struct supervise_member *m, struct supervise_message *ret)
+{
+	const struct supervise *s = ctx;
+	ret->generation = s->generation;
+	ret->fds[ret->fd_count++] = s->bundle_fd;
+	ret->fds[ret->fd_count++] = supervise_control_fd(s->control, m->number);
+	for (size_t i = 0; i < supervise_sockets_count(s->sockets); i++)
+		ret->fds[ret->fd_count++] = supervise_sockets_fd(s->sockets, i, m->number);
+}
+
+static void start_member(struct supervise *s, struct supervise_member *m)
+{
+	unsigned shards[SUPERVISE_SHARDS_MOST];
+	char name[16];
+	struct err err;
+	struct log_line l;
+	snprintf(name, sizeof(name), "%.10s-%u", s->program->name, m->number);
+	struct supervise_child child = { .events = s->program->child, .ctx = s->program->ctx,
+		.name = name, .identity = s->has_identity ? &s->identity : NULL,
+		.parent = getpid(), .number = m->number, .shards = shards,
+		.shard_count = supervise_shards_of(
+			&s->shards, m->number, s->plan.workers, shards) };
+	if (supervise_member_start(m, &child, &err) < 0) {
+		log_say(LOG_LEVEL_ERROR, "worker-start-failed", "%s; tried again in 5s", err.text);
+		tlsio_timer_start(&m->delay, 5000);
+		return;
+	}
+	log_begin(&l, LOG_LEVEL_INFO, "worker-start");
+	log_number(&l, "worker", m->number);
+	log_number(&l, "pid", m->pid);
+	log_number(&l, "shards", (int64_t)child.shard_count);
+	log_end(&l);
+}
+
+static void on_due(void *ctx, struct supervise_member *m)
+{
+	struct supervise *s = ctx;
+	if (s->phase != PHASE_STOPPING)
+		start_member(s, m);
+}
+
+static bool all_are_ready(const struct supervise *s)
+{
+	for (unsigned i = 0; i < s->plan.workers; i++)
+		if (!s->members[i].is_ready)
+			return false;
+	return true;
+}
+
+static void on_answered(
+	void *ctx, struct supervise_member *m, const struct supervise_message *answer)
+{
+	struct supervise *s = ctx;
+	struct log_line l;
+	bool is_refused = answer->kind == SUPERVISE_REFUSED;
+	log_begin(&l, is_refused ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG,
+		is_refused ? "worker-refused" : "worker-ready");
+	log_number(&l, "worker", m->number);
+	log_number(&l, "generation", answer->generation);
+	if (is_refused)
+		log_text(&l, "reason", answer->text);
+	log_end(&l);
+	if (s->phase == PHASE_STARTING && all_are_ready(s)) {
+		s->phase = PHASE_RUNNING;
+		process_notify("READY=1\nSTATUS=running");
+		log_begin(&l, LOG_LEVEL_INFO, "ready");
+		log_number(&l, "workers", s->plan.workers);
+		log_number(&l, "listeners", (int64_t)supervise_sockets_count(s->sockets));
+		log_end(&l);
+	} else if (answer->generation == s->generation && s->awaited && --s->awaited == 0)
+		log_say(LOG_LEVEL_INFO, "reload-done", "every worker answered");
+}
+
+static bool none_is_alive(const struct supervise *s)
+{
+	for (unsigned i = 0; i < s->plan.workers; i++)
+		if (s->members[i].pid)
+			return false;
+	return true;
+}
+
+/* ---- the end --------------------------------------------------------------------------------------- */
+
+static void on_shutdown_time(void *ctx)
+{
+	struct supervise *s = ctx;
+	log_say(LOG_LEVEL_WARNING, "shutdown-cut", "killing workers that did not finish in time");
+	for (unsigned i = 0; i < s->plan.workers; i++)
+		supervise_member_kill(&s->members[i]);
+}
+
+static void stop(struct supervise *s, const char *why, bool at_once)
+{
+	bool is_first = s->phase != PHASE_STOPPING;
+	s->phase = PHASE_STOPPING;
+	if (is_first) {
+		process_notify("STOPPING=1");
+		struct log_line l;
+		log_begin(&l, LOG_LEVEL_INFO, "shutdown");
+		log_text(&l, "because", why);
+		log_end(&l);
+		supervise_sockets_free(&s->sockets);
+		tlsio_timer_start(&s->shutdown_timer, s->plan.shutdown_ms + SHUTDOWN_GRACE_MS);
+	}
+	for (unsigned i = 0; i < s->plan.workers; i++) {
+		supervise_member_retire(&s->members[i]);
+		if (at_once || !is_first)
+			supervise_member_kill(&s->members[i]);
+		else
+			supervise_member_drain(&s->members[i]);
+	}
+	if (none_is_alive(s))
+		tlsio_loop_stop(s->loop);
+}
+
+static bool on_ended(void *ctx, struct supervise_member *m, int wait_status)
+{
+	struct supervise *s = ctx;
+	(void)m;
+	if (s->phase == PHASE_STARTING && WIFEXITED(wait_status)) {
+		s->status = EXIT_FAILURE;
+		stop(s, "a worker could not start", false);
+	}
+	if (s->phase != PHASE_STOPPING)
+		return true;
+	if (none_is_alive(s))
+		tlsio_loop_stop(s->loop);
+	return false;
+}
+
+static const struct supervise_member_events member_events = { .forked = on_forked,
+	.configuration = on_configuration, .answered = on_answered, .ended = on_ended,
+	.due = on_due };
+
+static void on_child(void *ctx, int number)
+{
+	struct supervise *s = ctx;
+	(void)number;
+	for (unsigned i = 0; i < s->plan.workers; i++)
+		supervise_member_look(&s->members[i]);
+}
+
+static void on_hangup(void *ctx, int number)
+{
+	(void)number;
+	reload(ctx, "SIGHUP");
+}
+
+static void on_terminate(void *ctx, int number)
+{
+	stop(ctx, number == SIGINT ? "SIGINT" : "SIGTERM", false);
+}
+
+static void on_quit(void *ctx, int number)
+{
+	(void)number;
+	stop(ctx, "SIGQUIT", true);
+}
+
+/* ---- the beginning ---------------------------------------------------------------------------------- */
+
+static int find_identity(struct supervise *s, struct err *err)
+{
+	if (!s->plan.user)
+		return geteuid() == 0 ? err_set(err, ERR_INPUT, "started as root without 'user': name "
+					"the user the workers run as")
+				      : 0;
+	s->has_identity = true;
+	if (process_find_user(s->plan.user, &s->identity, err) < 0)
+		return -1;
+	if (s->identity.uid == 0)
+		return err_set(err, ERR_INPUT, "'user' must not be root");
+	if (geteuid() != 0 && geteuid() != s->identity.uid)
+		return err_set(err, ERR_INPUT, "only root can start workers as user '%s': start as "
+			"root, or as that user", s->plan.user);
+	return 0;
+}
+
+static int prepare(struct supervise *s, struct candidate *c, struct err *err)
+{
+	if (load(s, &c->plan, err) < 0)
+		return -1;
+	if (c->plan.workers < 1 || c->plan.workers > SUPERVISE_SHARDS_MOST)
+		return err_set(err, ERR_INPUT, "workers must be 1..%d", SUPERVISE_SHARDS_MOST);
+	s->plan.user = c->plan.user;
+	int failed = find_identity(s, err);
+	s->plan.user = NULL;
+	const struct process_identity *identity = s->has_identity ? &s->identity : NULL;
+	if (failed || supervise_directories_run(c->plan.run_directory, err) < 0 ||
+		supervise_directories_spool(c->plan.spool_directory, identity, err) < 0)
+		return -1;
+	struct buf path = { 0 };
+	buf_printf(&path, "%s/%s.pid", c->plan.run_directory, s->program->name);
+	s->pid_path = buf_take(&path);
+	s->pid_file = process_lock_pid_file(s->pid_path, err);
+	if (s->pid_file < 0)
+		return -1;
+	if (supervise_shards_scan(c->plan.spool_directory, &s->shards, err) < 0)
+		return -1;
+	s->control = supervise_control_open(
+		c->plan.run_directory, c->plan.workers, identity, err);
+	return s->control ? candidate_make(s, c->plan.workers, c, err) : -1;
+}
+
+static void listen_to_signals(struct supervise *s)
+{
+	static const struct {
+		int number;
+		void (*on_signal)(void *ctx, int number);
+	} table[] = { { SIGCHLD, on_child }, { SIGHUP, on_hangup }, { SIGTERM, on_terminate },
+		{ SIGINT, on_terminate }, { SIGQUIT, on_quit } };
+	_Static_assert(sizeof(table) / sizeof(table[0]) ==
+			       sizeof(s->signals) / sizeof(s->signals[0]), "one for each");
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		tlsio_signal_start(
+			&s->signals[i], s->loop, table[i].number, table[i].on_signal, s);
+}
+
+static void start_all(struct supervise *s)
+{
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_INFO, "start");
+	log_number(&l, "pid", getpid());
+	log_text(&l, "config", s->program->config_path);
+	log_number(&l, "workers", s->plan.workers);
+	log_text(&l, "user", s->has_identity ? s->identity.name : NULL);
+	log_number(&l, "descriptors", process_raise_descriptors(DESCRIPTORS_WANTED));
+	log_end(&l);
+	s->members = mem_array(s->plan.workers, sizeof(*s->members));
+	for (unsigned i = 0; i < s->plan.workers; i++)
+		supervise_member_init(&s->members[i], i, s->loop, &member_events, s);
+	for (unsigned i = 0; i < s->plan.workers; i++)
+		start_member(s, &s->members[i]);
+	if (s->program->watch_ms) {
+		s->watch = tlsio_certwatch_new(s->loop, s->program->watch_ms, on_files_changed, s);
+		watch_files(s);
+	}
+	if (s->program->secret_ms)
+		tlsio_timer_start(&s->secret_timer, s->program->secret_ms);
+}
+
+static void clean_up(struct supervise *s)
+{
+	for (size_t i = 0; s->members && i < sizeof(s->signals) / sizeof(s->signals[0]); i++)
+		tlsio_signal_stop(&s->signals[i]);
+	tlsio_certwatch_free(&s->watch);
+	supervise_control_close(&s->control);
+	supervise_sockets_free(&s->sockets);
+	if (s->pid_file >= 0) {
+		unlink(s->pid_path);
+		close(s->pid_file);
+	}
+	free(s->pid_path);
+	if (s->bundle_fd >= 0)
+		close(s->bundle_fd);
+	free(s->members);
+	supervise_plan_clear(&s->plan);
+	explicit_bzero(s->secret, sizeof(s->secret));
+	if (s->loop)
+		tlsio_loop_free(&s->loop);
+}
+
+int supervise_run(const struct supervise_program *program)
+{
+	struct supervise s = { .program = program, .bundle_fd = -1, .pid_file = -1 };
+	struct candidate c = { .bundle_fd = -1 };
+	struct err err;
+	tlsio_tickets_make_secret(s.secret);
+	s.loop = tlsio_loop_new(&err);
+	if (!s.loop || prepare(&s, &c, &err) < 0) {
+		log_say(LOG_LEVEL_ERROR, "start-failed", "%s", err.text);
+		candidate_clear(&c);
+		clean_up(&s);
+		return EXIT_FAILURE;
+	}
+	tlsio_timer_init(&s.shutdown_timer, s.loop, on_shutdown_time, &s);
+	tlsio_timer_init(&s.secret_timer, s.loop, on_secret_due, &s);
+	put_in_force(&s, &c);
+	listen_to_signals(&s);
+	start_all(&s);
+	tlsio_loop_run(s.loop);
+	tlsio_timer_stop(&s.shutdown_timer);
+	tlsio_timer_stop(&s.secret_timer);
+	log_say(LOG_LEVEL_INFO, "end", "status %d", s.status);
+	clean_up(&s);
+	return s.status;
+}

@@ -1,0 +1,94 @@
+#include "smtpd/supervise/supervise_directories.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libtlsio/base/file.h"
+#include "libtlsio/base/mem.h"
+
+static int make_parents(const char *path, struct err *err)
+{
+	char *copy = mem_dup(path);
+	const char *parent = dirname(copy);
+	int result = strcmp(parent, "/") == 0 || strcmp(parent, ".") == 0
+			     ? 0
+			     : file_make_directories(parent, 0755, err);
+	free(copy);
+	return result;
+}
+
+/* Gives a descriptor of the directory, made with mode if it was not there. */
+static int open_or_make(const char *path, mode_t mode, bool *ret_is_new, struct err *err)
+{
+	if (path[0] != '/')
+		return err_set(err, ERR_INPUT, "the directory '%s' must be an absolute path", path);
+	if (make_parents(path, err) < 0)
+		return -1;
+	*ret_is_new = mkdir(path, mode) == 0;
+	if (!*ret_is_new && errno != EEXIST)
+		return err_system(err, errno, "cannot make directory %s", path);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 ? fd : err_system(err, errno, "cannot open directory %s", path);
+}
+
+static int give(int fd, const char *path, const struct process_identity *identity, struct err *err)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return err_system(err, errno, "cannot look at %s", path);
+	if (st.st_uid != geteuid())
+		return err_set(err, ERR_SYSTEM, "%s was exchanged while it was made", path);
+	if (fchown(fd, identity->uid, identity->gid) < 0)
+		return err_system(err, errno, "cannot give %s to user '%s'", path, identity->name);
+	return 0;
+}
+
+int supervise_directories_spool(
+	const char *path, const struct process_identity *identity, struct err *err)
+{
+	bool is_new;
+	struct stat st;
+	int result = 0;
+	int fd = open_or_make(path, 0700, &is_new, err);
+	if (fd < 0)
+		return -1;
+	uid_t wanted = identity ? identity->uid : geteuid();
+	if (is_new && identity && identity->uid != geteuid())
+		result = give(fd, path, identity, err);
+	if (result == 0 && fstat(fd, &st) < 0)
+		result = err_system(err, errno, "cannot look at %s", path);
+	if (result == 0 && st.st_uid != wanted)
+		result = err_set(err, ERR_INPUT,
+			"the spool directory %s belongs to user %u, but workers run as user %u: "
+			"chown -R it if its mail is ours",
+			path, (unsigned)st.st_uid, (unsigned)wanted);
+	if (result == 0 && (st.st_mode & 022))
+		result = err_set(err, ERR_INPUT,
+			"others may write to the spool directory %s: chmod 0700 %s", path, path);
+	close(fd);
+	return result;
+}
+
+int supervise_directories_run(const char *path, struct err *err)
+{
+	bool is_new;
+	struct stat st;
+	int result = 0;
+	int fd = open_or_make(path, 0755, &is_new, err);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) < 0)
+		result = err_system(err, errno, "cannot look at %s", path);
+	else if (st.st_uid != geteuid() || (st.st_mode & 022))
+		result = err_set(err, ERR_INPUT,
+			"the run directory %s must belong to user %u and be writable by nobody else: "
+			"remove it (it holds only sockets and a pid file)",
+			path, (unsigned)geteuid());
+	close(fd);
+	return result;
+}
