@@ -76,7 +76,8 @@ int file_replace(const char *path, struct str content, mode_t mode, struct err *
 		err_system(err, errno, "cannot create %s", temporary);
 		goto out;
 	}
-	int failed = write_all(fd, content);
+	/* a file left from a crash keeps its old mode at open(2) */
+	int failed = fchmod(fd, mode) < 0 ? -1 : write_all(fd, content);
 	int why = errno;
 	close(fd);
 	if (failed) {

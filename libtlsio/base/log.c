@@ -8,6 +8,10 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 4000
+/* Behind this no value goes on: there is room for one more escape and the closing quote. */
+#define VALUE_MAX_BYTES (LINE_MAX_BYTES - 8)
+/* What a key with its separators and the shortest value needs. */
+#define MEMBER_LEAST_BYTES 40
 
 static struct {
 	const char *program;
@@ -64,7 +68,7 @@ static void add_value(struct log_line *l, struct str v, bool is_json)
 			v.at[i] == '\\' || v.at[i] == 0x7f;
 	if (quote)
 		add(l, "\"", 1);
-	for (size_t i = 0; i < v.length; i++) {
+	for (size_t i = 0; i < v.length && l->used < VALUE_MAX_BYTES; i++) {
 		unsigned char c = (unsigned char)v.at[i];
 		char escaped[8];
 		if (c == '"' || c == '\\')
@@ -79,8 +83,11 @@ static void add_value(struct log_line *l, struct str v, bool is_json)
 		add(l, "\"", 1);
 }
 
-static void add_key(struct log_line *l, const char *key)
+/* False when the line is full: a member is then left out whole, so that JSON stays JSON. */
+static bool add_key(struct log_line *l, const char *key)
 {
+	if (l->is_off || l->used + strlen(key) + MEMBER_LEAST_BYTES > LINE_MAX_BYTES)
+		return false;
 	if (state.format == LOG_FORMAT_JSON) {
 		add_text(l, l->text[l->used - 1] == '{' ? "\"" : ",\"");
 		add_text(l, key);
@@ -90,6 +97,7 @@ static void add_key(struct log_line *l, const char *key)
 		add_text(l, key);
 		add_text(l, "=");
 	}
+	return true;
 }
 
 static void add_time(struct log_line *l)
@@ -137,10 +145,8 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
 
 void log_str(struct log_line *l, const char *key, struct str value)
 {
-	if (l->is_off)
-		return;
-	add_key(l, key);
-	add_value(l, value, state.format == LOG_FORMAT_JSON);
+	if (add_key(l, key))
+		add_value(l, value, state.format == LOG_FORMAT_JSON);
 }
 
 void log_text(struct log_line *l, const char *key, const char *value)
@@ -164,9 +170,8 @@ void log_format(struct log_line *l, const char *key, const char *format, ...)
 void log_number(struct log_line *l, const char *key, int64_t value)
 {
 	char text[24];
-	if (l->is_off)
+	if (!add_key(l, key))
 		return;
-	add_key(l, key);
 	snprintf(text, sizeof(text), "%lld", (long long)value);
 	add_text(l, text);
 }
@@ -175,14 +180,8 @@ void log_end(struct log_line *l)
 {
 	if (l->is_off)
 		return;
-	if (state.format == LOG_FORMAT_JSON) {
-		/* a cut line must stay one object: the last whole member is lost, not the line */
-		if (l->used >= LINE_MAX_BYTES) {
-			while (l->used > 1 && !(l->text[l->used] == ',' && l->text[l->used - 1] == '"'))
-				l->used--;
-		}
+	if (state.format == LOG_FORMAT_JSON)
 		l->text[l->used++] = '}';
-	}
 	l->text[l->used] = '\0';
 	if (state.sink) {
 		state.sink(state.sink_ctx, l->text);
