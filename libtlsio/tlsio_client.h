@@ -13,6 +13,7 @@
 #include "libtlsio/tlsio_certstore.h"
 #include "libtlsio/tlsio_peer.h"
 #include "libtlsio/tlsio_resume.h"
+#include "libtlsio/tlsio_trace.h"
 #include "libtlsio/tlsio_trust.h"
 
 struct tlsio_client;
@@ -28,6 +29,8 @@ struct tlsio_client_wishes {
 	struct tlsio_certstore *present; /* shares; our client certificate; NULL none */
 	struct tlsio_session_cache *cache; /* borrowed; NULL = no resumption */
 	struct str cache_key;		/* copied; see tlsio_resume.h for what it must say */
+	void (*trace)(void *ctx, const struct tlsio_trace_event *event); /* NULL none */
+	void *trace_ctx;
 };
 
 struct tlsio_client *tlsio_client_new(const struct tlsio_client_wishes *wishes, struct err *err);

@@ -10,6 +10,7 @@
 #include "libtlsio/tlsio_certstore.h"
 #include "libtlsio/tlsio_peer.h"
 #include "libtlsio/tlsio_resume.h"
+#include "libtlsio/tlsio_trace.h"
 #include "libtlsio/tlsio_trust.h"
 
 struct tlsio_server;
@@ -21,6 +22,8 @@ struct tlsio_server_wishes {
 	struct tlsio_tickets *tickets;	      /* shares; NULL = no tickets */
 	struct tlsio_trust *client_trust;     /* shares; not NULL = ask for a client certificate
 					       * (never insist) and verify it against this */
+	void (*trace)(void *ctx, const struct tlsio_trace_event *event); /* NULL none */
+	void *trace_ctx;
 };
 
 struct tlsio_server *tlsio_server_new(const struct tlsio_server_wishes *wishes, struct err *err);

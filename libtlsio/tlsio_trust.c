@@ -1,0 +1,70 @@
+#include "libtlsio/tlsio_trust.h"
+
+#include <stdlib.h>
+
+#include "libtlsio/base/mem.h"
+#include "libtlsio/tlsio_parts.h"
+
+struct tlsio_trust {
+	unsigned references;
+	gnutls_x509_trust_list_t list;
+};
+
+static struct tlsio_trust *trust_new(void)
+{
+	struct tlsio_trust *trust = mem_zero(sizeof(*trust));
+	trust->references = 1;
+	if (gnutls_x509_trust_list_init(&trust->list, 0) < 0)
+		abort();
+	return trust;
+}
+
+struct tlsio_trust *tlsio_trust_system(struct err *err)
+{
+	struct tlsio_trust *trust = trust_new();
+	int count = gnutls_x509_trust_list_add_system_trust(trust->list, 0, 0);
+	if (count > 0)
+		return trust;
+	tlsio_trust_unref(&trust);
+	if (count < 0)
+		err_set(err, ERR_SYSTEM, "the system's authorities cannot be loaded: %s",
+			gnutls_strerror(count));
+	else
+		err_set(err, ERR_INPUT, "the system has no authorities: install ca-certificates");
+	return NULL;
+}
+
+struct tlsio_trust *tlsio_trust_pem(const char *name, struct str pem, struct err *err)
+{
+	struct tlsio_trust *trust = trust_new();
+	gnutls_datum_t text = { (unsigned char *)(uintptr_t)pem.at, (unsigned)pem.length };
+	int count = gnutls_x509_trust_list_add_trust_mem(trust->list, &text, NULL,
+		GNUTLS_X509_FMT_PEM, 0, 0);
+	if (count > 0)
+		return trust;
+	tlsio_trust_unref(&trust);
+	err_set(err, ERR_INPUT, "%s: no usable authority in it: %s", name,
+		count < 0 ? gnutls_strerror(count) : "no PEM certificate");
+	return NULL;
+}
+
+struct tlsio_trust *tlsio_trust_ref(struct tlsio_trust *trust)
+{
+	trust->references++;
+	return trust;
+}
+
+void tlsio_trust_unref(struct tlsio_trust **trust)
+{
+	struct tlsio_trust *t = *trust;
+	*trust = NULL;
+	if (!t || --t->references > 0)
+		return;
+	gnutls_x509_trust_list_deinit(t->list, 1);
+	free(t);
+}
+
+gnutls_x509_trust_list_t tlsio_trust_list(const struct tlsio_trust *trust)
+{
+	return trust->list;
+}
