@@ -1,0 +1,272 @@
+"""peers: other people's mail servers, from Debian's packages, each with a private instance."""
+import glob
+import os
+import pwd
+import shutil
+import socket
+
+from place import PEERS, as_root, check, wait_for
+
+
+def _mailboxes(path):
+	return sorted(glob.glob(path + "/new/*") + glob.glob(path + "/*/new/*"))
+
+
+class Postfix:
+	"""A next hop (delivers to a Maildir through its virtual transport) with STARTTLS."""
+
+	def __init__(self, place, certificate=None, protocols="", extra="", name="postfix"):
+		check(os.path.exists("/usr/lib/postfix/sbin/master"),
+		      "Postfix is not installed: contrib/packages --install test")
+		self.place, self.folder = place, place.path(name)
+		self.port = place.free_port()
+		self.mail = self.folder + "/mail"
+		owner = pwd.getpwnam("postfix")
+		if certificate is None:
+			certificate = place.certificate(name, "postfix.test")
+		main = f"""
+compatibility_level = 3.6
+queue_directory = {self.folder}/queue
+data_directory = {self.folder}/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = postfix.test
+mydestination =
+mynetworks = 127.0.0.0/8
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+alias_maps =
+alias_database =
+maillog_file_prefixes = /tmp
+maillog_file = {self.folder}/maillog
+virtual_mailbox_domains = static:all
+virtual_mailbox_maps = static:all/
+virtual_mailbox_base = {self.mail}
+virtual_minimum_uid = 1
+virtual_uid_maps = static:{owner.pw_uid}
+virtual_gid_maps = static:{owner.pw_gid}
+smtpd_relay_restrictions = permit_mynetworks, reject
+message_size_limit = 50000000
+mailbox_size_limit = 0
+virtual_mailbox_limit = 0
+smtpd_client_connection_rate_limit = 0
+smtputf8_enable = yes
+smtpd_tls_security_level = may
+smtpd_tls_chain_files = {certificate[1]}, {certificate[0]}
+smtpd_tls_received_header = yes
+smtpd_tls_loglevel = 1
+{f'smtpd_tls_mandatory_protocols = {protocols}' if protocols else ''}
+{f'smtpd_tls_protocols = {protocols}' if protocols else ''}
+{extra}
+"""
+		services = f"""
+{place.ip}:{self.port} inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+postlog unix-dgram n - n - 1 postlogd
+"""
+		place.write(name + "/conf/main.cf", main)
+		place.write(name + "/conf/master.cf", services)
+		for folder in ("queue", "data", "mail"):
+			os.makedirs(os.path.join(self.folder, folder))
+		place.run(as_root(["chown", "postfix", self.folder + "/data", self.mail]))
+		place.run(as_root(["postfix", "-c", self.folder + "/conf", "check"]))
+		place.logs.append(self.folder + "/maillog")
+		self.process = place.start(name, as_root(["/usr/lib/postfix/sbin/master", "-c",
+							  self.folder + "/conf", "-d"]))
+		place.cleanups.append(self.stop)
+		place.wait_for_port(self.port, self.process)
+
+	def stop(self):
+		self.place.run(as_root(["postfix", "-c", self.folder + "/conf", "stop"]), status=None)
+		self.place.end(self.process)
+
+	def delivered(self):
+		"""The messages that arrived, as bytes with LF."""
+		found = []
+		for path in _mailboxes(self.mail + "/all"):
+			with open(path, "rb") as f:
+				found.append(f.read())
+		return found
+
+
+class Exim:
+	"""A next hop with GnuTLS, unpacked beside the system; delivers to a Maildir."""
+
+	def __init__(self, place, certificate=None, name="exim"):
+		binary = PEERS + "/exim/usr/sbin/exim4"
+		check(os.path.exists(binary), "Exim is not unpacked: contrib/packages --install test")
+		self.place, self.folder = place, place.path(name)
+		self.port = place.free_port()
+		self.mail = self.folder + "/mail"
+		if certificate is None:
+			certificate = place.certificate(name, "exim.test")
+		for folder in ("etc", "spool", "log", "mail"):
+			os.makedirs(os.path.join(self.folder, folder))
+		# Where Exim's own user can execute it.
+		binary = shutil.copy(binary, self.folder + "/exim4")
+		for i, target in enumerate(("cert.pem", "key.pem")):
+			with open(certificate[i]) as f:
+				place.write(f"{name}/etc/{target}", f.read())
+		place.write(name + "/etc/exim4.conf", f"""
+exim_path = {binary}
+primary_hostname = exim.test
+spool_directory = {self.folder}/spool
+log_file_path = {self.folder}/log/%slog
+exim_user = Debian-exim
+exim_group = Debian-exim
+never_users = root
+local_interfaces = {place.ip}
+daemon_smtp_ports = {self.port}
+pid_file_path = {self.folder}/exim.pid
+tls_advertise_hosts = *
+tls_certificate = {self.folder}/etc/cert.pem
+tls_privatekey = {self.folder}/etc/key.pem
+smtp_accept_max = 200
+message_size_limit = 50M
+rfc1413_query_timeout = 0s
+host_lookup =
+disable_ipv6
+keep_environment =
+acl_smtp_rcpt = accept
+acl_smtp_data = accept
+begin routers
+all:
+  driver = accept
+  transport = maildir
+begin transports
+maildir:
+  driver = appendfile
+  directory = {self.mail}
+  maildir_format
+  user = Debian-exim
+  group = Debian-exim
+  create_directory
+begin retry
+* * F,1h,1m
+""")
+		place.run(as_root(["chown", "-R", "root", self.folder + "/etc"]))
+		place.run(as_root(["chown", "Debian-exim", self.folder + "/etc/key.pem", self.mail,
+				   self.folder + "/spool", self.folder + "/log"]))
+		place.logs += [self.folder + "/log/mainlog", self.folder + "/log/paniclog"]
+		# Its configuration has a fixed place: a private mount there, in a mount name space.
+		self.process = place.start(name, as_root([
+			"unshare", "-m", "sh", "-c",
+			f"mkdir -p /etc/exim4 && mount --bind {self.folder}/etc /etc/exim4 && exec {binary} -bdf -q1m"]))
+		place.cleanups.append(self.stop)
+		place.wait_for_port(self.port, self.process)
+
+	def stop(self):
+		try:
+			with open(self.folder + "/exim.pid") as f:
+				self.place.run(as_root(["kill", f.read().strip()]), status=None)
+		except FileNotFoundError:
+			pass
+		self.place.end(self.process)
+
+	def delivered(self):
+		found = []
+		for path in _mailboxes(self.mail):
+			found.append(self.place.run(as_root(["cat", path])).encode())
+		return found
+
+
+class Dovecot:
+	"""LMTP on a unix socket, delivering to Maildirs."""
+
+	def __init__(self, place, name="dovecot"):
+		check(os.path.exists("/usr/sbin/dovecot"),
+		      "Dovecot is not installed: contrib/packages --install test")
+		self.place, self.folder = place, place.path(name)
+		self.socket = self.folder + "/lmtp"
+		version = place.run(["/usr/sbin/dovecot", "--version"]).split(".")
+		os.makedirs(self.folder + "/mail")
+		place.run(as_root(["chown", "nobody", self.folder + "/mail"]))
+		modern = (int(version[0]), int(version[1])) >= (2, 4)
+		config = ("dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n" if modern else "")
+		config += f"""
+base_dir = {self.folder}/run
+state_dir = {self.folder}/state
+log_path = {self.folder}/dovecot.log
+protocols = lmtp
+ssl = no
+default_internal_user = nobody
+default_login_user = nobody
+default_internal_group = nogroup
+first_valid_uid = 1
+mail_uid = nobody
+mail_gid = nogroup
+"""
+		if modern:
+			config += f"""
+mail_driver = maildir
+mail_path = {self.folder}/mail/%{{user}}
+passdb static {{
+  passdb_static_password = x
+}}
+userdb static {{
+  userdb_static_allow_all_users = yes
+  fields {{
+    uid = nobody
+    gid = nogroup
+    home = {self.folder}/mail/%{{user}}
+  }}
+}}
+"""
+		else:
+			config += f"""
+mail_location = maildir:{self.folder}/mail/%u
+passdb {{
+  driver = static
+  args = nopassword=y
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid=nogroup home={self.folder}/mail/%u allow_all_users=yes
+}}
+"""
+		config += f"""
+service lmtp {{
+  unix_listener {self.socket} {{
+    mode = 0666
+  }}
+}}
+"""
+		path = place.write(name + "/dovecot.conf", config)
+		place.logs.append(self.folder + "/dovecot.log")
+		self.process = place.start(name, as_root(["/usr/sbin/dovecot", "-F", "-c", path]))
+		place.cleanups.append(lambda: place.end(self.process))
+
+		def answers():
+			check(self.process.poll() is None, "Dovecot ended at once", place.log(name))
+			try:
+				with socket.socket(socket.AF_UNIX) as s:
+					s.settimeout(5)
+					s.connect(self.socket)
+					return s.recv(4) == b"220 "
+			except OSError:
+				return False
+		wait_for(answers, "Dovecot does not answer", 20)
+
+	def delivered(self):
+		found = []
+		for path in _mailboxes(self.folder + "/mail"):
+			with open(path, "rb") as f:
+				found.append(f.read())
+		return found
