@@ -57,10 +57,18 @@ int conf_error(cfg_t *section, const char *option, struct err *err, const char *
 	va_end(args);
 	cfg_opt_t *opt = option ? cfg_getopt(section, option) : NULL;
 	const char *title = cfg_title(section);
-	return err_set(err, ERR_INPUT, "%s:%d: in %s%s%s%s: %s%s%s%s",
-		section->filename ? section->filename : "settings", section->line,
-		section->name ? section->name : "settings", title ? " \"" : "", title ? title : "",
-		title ? "\"" : "", opt ? "'" : "", opt ? opt->name : "", opt ? "' " : "", words);
+	char place[160];
+	if (opt && opt->comment)
+		snprintf(place, sizeof(place), "%s", opt->comment);
+	else
+		snprintf(place, sizeof(place), "%s:%d",
+			section->filename ? section->filename : "settings", section->line);
+	/* The whole file is called "root" by libConfuse. */
+	bool is_root = section->name && strcmp(section->name, "root") == 0;
+	return err_set(err, ERR_INPUT, "%s: %s%s%s%s%s%s%s%s%s%s", place, is_root ? "" : "in ",
+		is_root ? "" : section->name ? section->name : "settings", title ? " \"" : "",
+		title ? title : "", title ? "\"" : "", is_root ? "" : ": ", opt ? "'" : "",
+		opt ? opt->name : "", opt ? "' " : "", words);
 }
 
 int conf_duration(cfg_t *section, const char *option, int64_t min_ms, int64_t max_ms,

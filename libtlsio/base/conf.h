@@ -29,8 +29,8 @@ int conf_count(cfg_t *section, const char *option, long min, long max, long *ret
 int conf_choice(cfg_t *section, const char *option, const char *const words[], int *ret_index,
 	struct err *err);
 
-/* err "file:line: option 'x': words". The line is where libConfuse last saw the option's section
- * (it keeps no line per option), so the option's name is in the words. Returns -1. */
+/* err "file:line: in section: 'x' words". libConfuse keeps no line per option; smtpd/config notes
+ * "file:line" as the comment of each option that was given, and where a section begins. */
 int conf_error(cfg_t *section, const char *option, struct err *err, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
