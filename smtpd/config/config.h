@@ -18,6 +18,7 @@
 #include "libtlsio/tlsio_certstore.h"
 #include "libtlsio/tlsio_resume.h"
 #include "libtlsio/tlsio_server.h"
+#include "libtlsio/tlsio_trust.h"
 #include "policy/policy_inbound.h"
 #include "policy/policy_rules.h"
 #include "smtpd/relay/relay_routes.h"
@@ -32,6 +33,10 @@ struct config_source {
 	int (*read)(void *ctx, const char *path, size_t max_bytes, struct buf *ret,
 		struct err *err);
 	void *ctx;
+	/* Anybody may read the file: said of private keys as a warning. May be NULL. */
+	bool (*is_exposed)(void *ctx, const char *path);
+	/* The roots that "system" means; NULL: tlsio_trust_system. */
+	struct tlsio_trust *(*system_roots)(void *ctx, struct err *err);
 };
 extern const struct config_source config_source_disk;
 
@@ -66,10 +71,12 @@ struct config {
 	struct policy_inbound *inbound;
 	struct tlsio_certstore *present; /* client certificate for relaying; may be NULL */
 	char **files;	       /* every file read, for watching and bundling; NULL-terminated */
+	char **warnings;       /* what works but is probably not meant; NULL-terminated */
 	int64_t certificates_not_after_s; /* soonest expiry; 0 none */
 };
 
-/* ticket_secret: shared by all workers; NULL = tickets off. */
+/* ticket_secret: shared by all workers; NULL = tickets off. Files named in a file are relative to
+ * that file's directory. `posternctl check-config` is this call and a look at warnings. */
 struct config *config_load(const char *path, const struct config_source *source,
 	const uint8_t *ticket_secret, struct err *err);
 struct config *config_ref(struct config *config);

@@ -1,0 +1,232 @@
+#include "smtpd/config/config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libtlsio/base/conf.h"
+#include "libtlsio/base/file.h"
+#include "libtlsio/base/mem.h"
+#include "policy/policy_domain.h"
+#include "smtpd/config/config_loading.h"
+#include "smtpd/config/config_options.h"
+#include "smtpd/config/config_text.h"
+#include "smtpd/config/config_tree.h"
+
+enum { FILE_BYTES = 64 << 20, MOST_WORKERS = 256 };
+
+static int read_disk(void *ctx, const char *path, size_t max_bytes, struct buf *ret,
+	struct err *err)
+{
+	(void)ctx;
+	return file_read(path, max_bytes, ret, err);
+}
+
+static bool is_exposed_on_disk(void *ctx, const char *path)
+{
+	struct stat status;
+	(void)ctx;
+	return stat(path, &status) == 0 && (status.st_mode & S_IRWXO) != 0;
+}
+
+const struct config_source config_source_disk = {
+	.read = read_disk,
+	.is_exposed = is_exposed_on_disk,
+};
+
+/* libConfuse's error function has no context of its own. */
+static _Thread_local struct {
+	const struct config_text *text;
+	struct err *err;
+} parsing;
+
+static __attribute__((format(printf, 2, 0))) void on_parse_error(cfg_t *cfg, const char *format,
+	va_list args)
+{
+	char words[200];
+	if (parsing.err->kind != ERR_NONE)
+		return; /* the first is the cause */
+	vsnprintf(words, sizeof(words), format, args);
+	size_t line = cfg && cfg->line > 0 ? (size_t)cfg->line : 1;
+	const struct config_text *text = parsing.text;
+	if (line <= text->line_count)
+		err_set(parsing.err, ERR_INPUT, "%s:%d: %s", text->lines[line - 1]->file,
+			text->lines[line - 1]->line, words);
+	else
+		err_set(parsing.err, ERR_INPUT, "%s", words);
+}
+
+static int read_text(void *ctx, const char *path, struct buf *ret, struct err *err)
+{
+	return config_loading_read(ctx, path, FILE_BYTES, ret, err);
+}
+
+static cfg_t *parse_text(struct config_text *text, struct err *err)
+{
+	struct err first = { 0 };
+	cfg_t *cfg = cfg_init(config_options(), CFGF_NONE);
+	cfg_set_error_function(cfg, on_parse_error);
+	parsing.text = text;
+	parsing.err = &first;
+	int status = cfg_parse_buf(cfg, buf_text(&text->plain));
+	parsing.err = NULL;
+	if (status == CFG_SUCCESS && first.kind == ERR_NONE)
+		return cfg;
+	cfg_free(cfg);
+	if (first.kind == ERR_NONE)
+		err_set(&first, ERR_INPUT, "not understood");
+	if (err)
+		*err = first;
+	return NULL;
+}
+
+/* Reads, checks the words, parses; every option then knows its place. */
+static cfg_t *parse(struct config_loading *l, const char *path, struct err *err)
+{
+	struct config_text text = { 0 };
+	cfg_t *cfg = NULL;
+	if (config_text_load(&text, path, read_text, l, err) == 0 &&
+		config_tree_check(text.statements, config_options(), NULL, err) == 0)
+		cfg = parse_text(&text, err);
+	if (cfg) {
+		free(cfg->filename);
+		cfg->filename = mem_dup(path);
+		cfg->line = 1;
+		config_tree_annotate(cfg, text.statements);
+	}
+	config_text_clear(&text);
+	return cfg;
+}
+
+static int read_hostname(struct config_loading *l, struct err *err)
+{
+	char name[POLICY_DOMAIN_BYTES], own[POLICY_DOMAIN_BYTES] = "";
+	struct err why = { 0 };
+	const char *text = cfg_getstr(l->cfg, "hostname");
+	if (!text && gethostname(own, sizeof(own) - 1) < 0)
+		own[0] = '\0';
+	if (!text && !strchr(own, '.'))
+		return conf_error(l->cfg, NULL, err,
+			"hostname is missing, and this machine calls itself \"%.60s\", which is no full "
+			"name: write hostname = \"mx.example.org\"",
+			own);
+	if (policy_domain_parse(str_of(text ? text : own), name, &why) < 0)
+		return conf_error(l->cfg, "hostname", err, "%s", why.text);
+	if (!strchr(name, '.'))
+		return conf_error(l->cfg, "hostname", err,
+			"is \"%.60s\": servers want a full name with a dot, as \"mx.example.org\"",
+			name);
+	l->config->hostname = mem_dup(name);
+	return 0;
+}
+
+static int read_house(struct config_loading *l, struct err *err)
+{
+	static const char *const targets[] = { "stderr", "syslog", NULL };
+	static const char *const formats[] = { "text", "json", NULL };
+	static const char *const levels[] = { "error", "warning", "info", "debug", NULL };
+	struct config *config = l->config;
+	cfg_t *log = cfg_getsec(l->cfg, "log");
+	int target, format, level;
+	if (read_hostname(l, err) < 0 ||
+		conf_count(l->cfg, "workers", 0, MOST_WORKERS, &config->workers, err) < 0 ||
+		conf_duration(l->cfg, "shutdown", 0, 3600 * 1000, &config->shutdown_ms, err) < 0 ||
+		conf_choice(log, "target", targets, &target, err) < 0 ||
+		conf_choice(log, "format", formats, &format, err) < 0 ||
+		conf_choice(log, "level", levels, &level, err) < 0)
+		return -1;
+	const char *directory = cfg_getstr(l->cfg, "run-directory");
+	if (directory[0] != '/')
+		return conf_error(l->cfg, "run-directory", err,
+			"is \"%.60s\": write a path that begins with a slash", directory);
+	const char *user = cfg_getstr(l->cfg, "user");
+	if (user && !user[0])
+		return conf_error(l->cfg, "user", err, "is empty: leave it out to stay who we are");
+	if (config->workers == 0) {
+		long cores = sysconf(_SC_NPROCESSORS_ONLN);
+		config->workers = cores < 1 ? 1 : cores > MOST_WORKERS ? MOST_WORKERS : cores;
+	}
+	config->run_directory = mem_dup(directory);
+	config->user = mem_dup(user);
+	config->log_target = (enum log_target)target;
+	config->log_format = (enum log_format)format;
+	config->log_level = (enum log_level)level;
+	return 0;
+}
+
+static int read_rooms(struct config_loading *l, struct err *err)
+{
+	struct config *config = l->config;
+	if (session_settings_read(cfg_getsec(l->cfg, "session"), &config->session, err) < 0 ||
+		spool_settings_read(cfg_getsec(l->cfg, "spool"), &config->spool, err) < 0 ||
+		sched_settings_read(cfg_getsec(l->cfg, "retry"), &config->sched, err) < 0 ||
+		relay_settings_read(cfg_getsec(l->cfg, "relay"), &config->relay, err) < 0)
+		return -1;
+	config->session.hostname = mem_dup(config->hostname);
+	config->relay.hostname = mem_dup(config->hostname);
+	return 0;
+}
+
+struct config *config_load(const char *path, const struct config_source *source,
+	const uint8_t *ticket_secret, struct err *err)
+{
+	struct config *config = mem_zero(sizeof(*config));
+	struct config_loading l = { .config = config, .source = source,
+		.ticket_secret = ticket_secret };
+	config->references = 1;
+	config->path = mem_dup(path);
+	config->files = mem_zero(sizeof(*config->files));
+	config->warnings = mem_zero(sizeof(*config->warnings));
+	l.cfg = parse(&l, path, err);
+	if (!l.cfg || read_house(&l, err) < 0 || read_rooms(&l, err) < 0 ||
+		config_tls_read(&l, err) < 0 || config_rules_read(&l, err) < 0)
+		config_unref(&config);
+	config_loading_clear(&l);
+	if (l.cfg)
+		cfg_free(l.cfg);
+	return config;
+}
+
+struct config *config_ref(struct config *config)
+{
+	config->references++;
+	return config;
+}
+
+static void free_texts(char **texts)
+{
+	for (char **text = texts; text && *text; text++)
+		free(*text);
+	free(texts);
+}
+
+void config_unref(struct config **ref)
+{
+	struct config *config = *ref;
+	*ref = NULL;
+	if (!config || --config->references > 0)
+		return;
+	for (size_t i = 0; i < config->listener_count; i++) {
+		tlsio_server_unref(&config->listeners[i].tls);
+		tlsio_server_unref(&config->listeners[i].tls_no_tickets);
+		free(config->listeners[i].text);
+	}
+	free(config->listeners);
+	session_settings_clear(&config->session);
+	spool_settings_clear(&config->spool);
+	relay_settings_clear(&config->relay);
+	relay_routes_unref(&config->routes);
+	policy_rules_unref(&config->rules);
+	policy_inbound_unref(&config->inbound);
+	tlsio_certstore_unref(&config->present);
+	free_texts(config->files);
+	free_texts(config->warnings);
+	free(config->run_directory);
+	free(config->hostname);
+	free(config->user);
+	free(config->path);
+	free(config);
+}

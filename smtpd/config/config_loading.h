@@ -1,0 +1,48 @@
+/* config_loading: one config under construction; internal to this room.
+ *
+ * Holds:   the parsed file, authorities already loaded, warnings so far.
+ * Promise: every file is read through the source and recorded.
+ */
+#ifndef SMTPD_CONFIG_CONFIG_LOADING_H
+#define SMTPD_CONFIG_CONFIG_LOADING_H
+
+#include <confuse.h>
+#include <stdbool.h>
+
+#include "libtlsio/base/buf.h"
+#include "libtlsio/base/err.h"
+#include "libtlsio/tlsio_trust.h"
+#include "smtpd/config/config.h"
+
+struct config_authority;
+
+struct config_loading {
+	struct config *config; /* being filled */
+	const struct config_source *source;
+	const uint8_t *ticket_secret;
+	cfg_t *cfg; /* annotated */
+	struct config_authority *authorities;
+	size_t file_count;
+	size_t warning_count;
+	/* The first place that demands a client's certificate; NULL none. */
+	cfg_t *wants_client_certificates;
+};
+
+/* path as it is. Appends to ret. */
+int config_loading_read(struct config_loading *l, const char *path, size_t max_bytes,
+	struct buf *ret, struct err *err);
+void config_loading_warn(struct config_loading *l, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* "system", or a PEM file named in `place`. Gives; loaded once for one config. */
+struct tlsio_trust *config_loading_authority(struct config_loading *l, const cfg_t *place,
+	const char *name, uint8_t ret_sha256[32], struct err *err);
+void config_loading_clear(struct config_loading *l);
+
+/* "postern.conf:12 domain "example.org"", for the words of rules. Gives. */
+char *config_loading_place(const cfg_t *section);
+
+/* The parts of the file, in order. */
+int config_tls_read(struct config_loading *l, struct err *err);   /* listen, certificate */
+int config_rules_read(struct config_loading *l, struct err *err); /* domain, client, route */
+
+#endif

@@ -1,0 +1,193 @@
+#include "smtpd/config/config_loading.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "libtlsio/base/conf.h"
+#include "libtlsio/base/mem.h"
+#include "policy/policy_settings.h"
+#include "smtpd/config/config_tree.h"
+
+static struct tlsio_trust *load_authority(void *ctx, const cfg_t *place, const char *name,
+	uint8_t ret_sha256[32], struct err *err)
+{
+	return config_loading_authority(ctx, place, name, ret_sha256, err);
+}
+
+static int add_outbound(struct config_loading *l, cfg_t *domain, const char *source,
+	struct err *err)
+{
+	const struct policy_settings_authorities authorities = { load_authority, l };
+	struct err why = { 0 };
+	struct policy_requirement *r = policy_settings_read_outbound(
+		cfg_getsec(domain, "outbound"), source, &authorities, err);
+	if (!r)
+		return -1;
+	int result = policy_rules_add(l->config->rules, str_of(cfg_title(domain)), r, &why);
+	policy_requirement_unref(&r);
+	return result < 0 ? conf_error(domain, NULL, err, "%s", why.text) : 0;
+}
+
+static void note_certificate_wish(struct config_loading *l, cfg_t *section, bool wants)
+{
+	if (wants && !l->wants_client_certificates)
+		l->wants_client_certificates = section;
+}
+
+static int add_inbound(struct config_loading *l, cfg_t *domain, const char *source,
+	struct err *err)
+{
+	struct err why = { 0 };
+	struct policy_inbound_demand demand;
+	cfg_t *inbound = cfg_getsec(domain, "inbound");
+	if (policy_settings_read_inbound(inbound, source, &demand, err) < 0)
+		return -1;
+	note_certificate_wish(l, inbound, demand.requires_certificate);
+	int result = policy_inbound_add_sender_domain(l->config->inbound, str_of(cfg_title(domain)),
+		&demand, &why);
+	policy_settings_clear_inbound(&demand);
+	return result < 0 ? conf_error(domain, NULL, err, "%s", why.text) : 0;
+}
+
+static int read_domains(struct config_loading *l, struct err *err)
+{
+	unsigned count = cfg_size(l->cfg, "domain");
+	for (unsigned i = 0; i < count; i++) {
+		cfg_t *domain = cfg_getnsec(l->cfg, "domain", i);
+		bool has_outbound = config_tree_is_given(domain, "outbound");
+		bool has_inbound = config_tree_is_given(domain, "inbound");
+		char *source = config_loading_place(domain);
+		int result = 0;
+		if (!has_outbound && !has_inbound)
+			result = conf_error(domain, NULL, err,
+				"says nothing: put outbound { ... } or inbound { ... } in it");
+		if (result == 0 && has_outbound)
+			result = add_outbound(l, domain, source, err);
+		if (result == 0 && has_inbound)
+			result = add_inbound(l, domain, source, err);
+		free(source);
+		if (result < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int check_relay_network(struct config_loading *l, cfg_t *section,
+	const struct policy_inbound_client *c, struct err *err)
+{
+	bool is_ipv4 = c->net.address.family == NETADDR_IPV4;
+	if (!c->may_relay)
+		return 0;
+	if (c->net.prefix_bits == 0)
+		return conf_error(section, "relay", err,
+			"is true for every address of the Internet: that makes an open relay. Name the "
+			"networks that may relay");
+	if (c->net.prefix_bits < (is_ipv4 ? 8 : 16))
+		config_loading_warn(l,
+			"%s:%d: client \"%s\" may relay: that is a great part of the Internet",
+			section->filename, section->line, cfg_title(section));
+	return 0;
+}
+
+static int read_client(struct config_loading *l, cfg_t *section, struct err *err)
+{
+	struct policy_inbound_client c;
+	struct err why = { 0 };
+	char *source = config_loading_place(section);
+	int result = policy_settings_read_client(section, source, &c, err);
+	free(source);
+	if (result < 0)
+		return -1;
+	note_certificate_wish(l, section, c.demand.requires_certificate);
+	result = check_relay_network(l, section, &c, err);
+	if (result == 0 && policy_inbound_add_client(l->config->inbound, &c, &why) < 0)
+		result = conf_error(section, NULL, err, "%s", why.text);
+	policy_settings_clear_inbound(&c.demand);
+	return result;
+}
+
+static int read_clients(struct config_loading *l, struct err *err)
+{
+	unsigned count = cfg_size(l->cfg, "client");
+	for (unsigned i = 0; i < count; i++) {
+		if (read_client(l, cfg_getnsec(l->cfg, "client", i), err) < 0)
+			return -1;
+	}
+	cfg_t *section = cfg_getsec(l->cfg, "relay-certificates");
+	note_certificate_wish(l, section,
+		cfg_size(section, "names") > 0 || cfg_size(section, "key-pins") > 0);
+	return policy_settings_read_relay_certificates(section, l->config->inbound, err);
+}
+
+/* A server asks for a certificate only where it has an authority to check it against. */
+static int check_client_certificates(struct config_loading *l, struct err *err)
+{
+	unsigned count = cfg_size(l->cfg, "listen");
+	if (!l->wants_client_certificates)
+		return 0;
+	for (unsigned i = 0; i < count; i++) {
+		if (cfg_getstr(cfg_getnsec(l->cfg, "listen", i), "client-authority"))
+			return 0;
+	}
+	return conf_error(l->wants_client_certificates, NULL, err,
+		"a client's certificate is demanded, but no listen section asks clients for one: "
+		"add client-authority = \"/path/ca.pem\" (or \"system\") there");
+}
+
+/* Names in certificates are host names; an address fits none of them. */
+static void warn_of_address(struct config_loading *l, cfg_t *section,
+	const struct relay_destination *d)
+{
+	struct netaddr address;
+	const struct policy_requirement *r = d->requirement;
+	if (d->transport == RELAY_SMTP && r->level == POLICY_LEVEL_VERIFY && r->name_count == 0 &&
+		(r->trust || r->pin_count == 0) &&
+		netaddr_parse(str_of(d->host), d->port, &address, NULL) == 0)
+		config_loading_warn(l,
+			"%s:%d: route \"%s\" leads to an address, and %s demands verify without names: "
+			"no certificate will fit; add names = {...} there or route to a host name",
+			section->filename, section->line, cfg_title(section), r->source);
+}
+
+static int read_route(struct config_loading *l, cfg_t *section, struct err *err)
+{
+	struct err why = { 0 };
+	const char *title = cfg_title(section), *words = cfg_getstr(section, "to");
+	if (!words || !words[0])
+		return conf_error(section, "to", err,
+			"is missing: write to = \"smtp host:port\", \"smtps host:port\", \"lmtp "
+			"unix:/path\", \"maildir /path\" or \"refuse words\"");
+	if (relay_routes_add(l->config->routes, str_of(title), str_of(words), &why) < 0)
+		return conf_error(section, "to", err, "is \"%.60s\": %s", words, why.text);
+	/* A parent's rule may be another than its hosts': ask for one of them. */
+	bool is_rest = strcmp(title, "*") == 0;
+	struct buf domain = { 0 };
+	buf_printf(&domain, "%s%s", title[0] == '.' ? "any" : "", is_rest ? "" : title);
+	struct policy_requirement *r = policy_rules_find(l->config->rules, buf_str(&domain));
+	struct relay_destination *d = relay_destination_parse(str_of(words), r, &why);
+	buf_release(&domain);
+	if (!d)
+		return conf_error(section, "to", err, "is \"%.60s\": %s", words, why.text);
+	warn_of_address(l, section, d);
+	relay_destination_unref(&d);
+	return 0;
+}
+
+int config_rules_read(struct config_loading *l, struct err *err)
+{
+	l->config->rules = policy_rules_new();
+	l->config->inbound = policy_inbound_new();
+	l->config->routes = relay_routes_new();
+	if (read_domains(l, err) < 0 || read_clients(l, err) < 0 ||
+		check_client_certificates(l, err) < 0)
+		return -1;
+	unsigned count = cfg_size(l->cfg, "route");
+	for (unsigned i = 0; i < count; i++) {
+		if (read_route(l, cfg_getnsec(l->cfg, "route", i), err) < 0)
+			return -1;
+	}
+	if (count == 0)
+		config_loading_warn(l, "%s: no route section: no mail can be accepted or sent on",
+			l->config->path);
+	return 0;
+}
