@@ -32,6 +32,9 @@ static int open_one(const char *directory, unsigned worker,
 	if (path_of(directory, worker, path, sizeof(path)) < 0)
 		return err_set(err, ERR_INPUT, "the run directory %s has too long a name for a socket",
 			directory);
+	/* Ours, for we hold the run directory's lock: a worker that outlived its supervisor may still
+	 * answer at the old one. */
+	unlink(path);
 	int fd = tlsio_listener_open_unix(path, 0660, BACKLOG, err);
 	if (fd < 0)
 		return -1;
