@@ -1,0 +1,447 @@
+#include "smtpd/relay/relay.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "libtlsio/base/log.h"
+#include "libtlsio/base/mem.h"
+#include "smtpd/relay/relay_job.h"
+#include "smtpd/relay/relay_outcome.h"
+#include "smtpd/relay/relay_pool.h"
+
+#define LOOKUP_MS 30000
+
+struct relay {
+	struct tlsio_loop *loop;
+	struct spool *spool;
+	const struct relay_settings *settings;
+	const struct relay_events *events;
+	void *ctx;
+	struct relay_resolver *resolver;
+	struct relay_pool *pool;
+	struct list connections; /* all, those that say goodbye included */
+	struct list running;	 /* jobs */
+	struct list ended;	 /* jobs whose outcome is told at the end of the turn */
+	struct tlsio_turn ended_turn;
+	size_t job_count;
+	bool is_draining;
+};
+
+static void advance(struct relay_job *job);
+
+/* ---- the end of a job ------------------------------------------------------------------------- */
+
+static void end_job(struct relay_job *job)
+{
+	struct relay *relay = job->relay;
+	assert(relay_job_is_settled(job) && !job->connection);
+	list_remove(&job->link);
+	list_push_back(&relay->ended, &job->link);
+	tlsio_turn_request(&relay->ended_turn);
+}
+
+static void fail_job(struct relay_job *job, const struct relay_outcome *outcome)
+{
+	relay_job_settle_all(job, outcome);
+	end_job(job);
+}
+
+static void on_ended_turn(void *ctx)
+{
+	struct relay *relay = ctx;
+	struct list *node;
+	while ((node = list_first(&relay->ended)) != NULL) {
+		struct relay_job *job = LIST_OWNER(node, struct relay_job, link);
+		const struct relay_result result = {
+			.outcomes = job->outcomes,
+			.count = job->count,
+			.destination_failed = job->destination_failed,
+		};
+		list_remove(node);
+		relay->job_count--;
+		relay_job_log(job, tlsio_loop_now_ms(relay->loop));
+		relay->events->on_outcome(relay->ctx, job->job, &result);
+		relay_job_free(&job);
+	}
+}
+
+/* ---- a connection that is ready --------------------------------------------------------------- */
+
+static size_t limit_of(long ours, uint64_t theirs)
+{
+	return theirs > 0 && theirs < (uint64_t)ours ? (size_t)theirs : (size_t)ours;
+}
+
+static bool is_worn_out(const struct relay *relay, const struct relay_connection *c)
+{
+	return relay_connection_transaction_count(c) >=
+		limit_of(relay->settings->messages_per_connection,
+			relay_connection_ehlo(c)->messages_most);
+}
+
+static void release(struct relay *relay, struct relay_connection *c)
+{
+	relay_connection_set_job(c, NULL);
+	if (relay->is_draining || relay->settings->idle_ms == 0 || is_worn_out(relay, c)) {
+		relay_connection_quit(c);
+		return;
+	}
+	relay_pool_put(relay->pool, c);
+	relay_connection_rest(c);
+}
+
+static void run_transaction(struct relay_job *job)
+{
+	struct relay_connection *c = job->connection;
+	relay_job_next_transaction(job, limit_of(job->relay->settings->recipients_per_message,
+		relay_connection_ehlo(c)->recipients_most));
+	relay_connection_begin(c, &job->transaction, job->reader);
+}
+
+static void attach(struct relay_job *job, struct relay_connection *c)
+{
+	job->connection = c;
+	relay_connection_set_job(c, job);
+}
+
+static void on_ready(void *ctx, struct relay_connection *c)
+{
+	struct relay_job *job = relay_connection_job(c);
+	(void)ctx;
+	relay_job_see(job, c);
+	run_transaction(job);
+}
+
+static void on_transaction_over(void *ctx, struct relay_connection *c)
+{
+	struct relay *relay = ctx;
+	struct relay_job *job = relay_connection_job(c);
+	char id[17];
+	if (relay_connection_mended_count(c) > 0)
+		log_say(LOG_LEVEL_ERROR, "stray-newlines", "message %s held %llu lone CR or LF; "
+			"they were sent as blanks", spool_id_format(job->message, id),
+			(unsigned long long)relay_connection_mended_count(c));
+	relay_job_end_transaction(job);
+	if (!relay_job_is_settled(job) && !is_worn_out(relay, c)) {
+		run_transaction(job);
+		return;
+	}
+	job->connection = NULL;
+	release(relay, c);
+	advance(job);
+}
+
+/* ---- a connection that is over ---------------------------------------------------------------- */
+
+static void log_refused(const struct relay_job *job, const struct relay_connection *c,
+	const struct relay_machine_end *end)
+{
+	const struct tlsio_peer *peer = relay_connection_peer(c);
+	const struct policy_judgement *j = relay_connection_judgement(c);
+	const struct policy_requirement *r = job->destination->requirement;
+	char id[17], address[NETADDR_TEXT_BYTES];
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_WARNING,
+		end->kind == RELAY_END_IN_CLEAR ? "tls-failed" : "policy-refused");
+	log_text(&l, "msg", spool_id_format(job->message, id));
+	log_text(&l, "host", relay_connection_host(c));
+	log_text(&l, "address", netaddr_format(relay_connection_remote(c), address));
+	log_text(&l, "tls", peer ? tlsio_version_name(peer->version) : "none");
+	if (peer) {
+		log_text(&l, "suite", peer->suite);
+		log_text(&l, "group", peer->group);
+		log_text(&l, "subject", peer->subject);
+		log_text(&l, "issuer", peer->issuer);
+	}
+	log_text(&l, "level", policy_level_name(r->level));
+	log_text(&l, "rule", r->source);
+	log_text(&l, "verdict", policy_reason_name(j->reason));
+	log_text(&l, "reason", j->text);
+	log_end(&l);
+}
+
+/* This address is of no use; with the last one the job waits for another day. */
+static void try_next_address(struct relay_job *job)
+{
+	job->stays_in_clear = false;
+	job->address_tried++;
+	if (job->address_tried < job->address_count) {
+		advance(job);
+		return;
+	}
+	job->destination_failed = true;
+	fail_job(job, &job->failure);
+}
+
+static void note_failure(struct relay_job *job, const struct relay_outcome *outcome,
+	bool is_refusal)
+{
+	if (job->was_refused && !is_refusal)
+		return;
+	job->was_refused = is_refusal;
+	job->failure = *outcome;
+}
+
+static void on_over(void *ctx, struct relay_connection *c, const struct relay_machine_end *end)
+{
+	struct relay_job *job = relay_connection_job(c);
+	(void)ctx;
+	if (!job)
+		return; /* an idle one */
+	job->connection = NULL;
+	switch (end->kind) {
+	case RELAY_END_IN_CLEAR:
+		log_refused(job, c, end);
+		snprintf(job->facts.note, sizeof(job->facts.note), "%.299s", end->outcome.text);
+		job->stays_in_clear = true;
+		advance(job);
+		return;
+	case RELAY_END_REFUSED:
+	case RELAY_END_UNUSABLE:
+		relay_job_see(job, c);
+		if (end->kind == RELAY_END_REFUSED)
+			log_refused(job, c, end);
+		note_failure(job, &end->outcome, end->kind == RELAY_END_REFUSED);
+		try_next_address(job);
+		return;
+	case RELAY_END_LOST:
+	case RELAY_END_QUIT:
+		break;
+	}
+	if (end->is_stale && !job->was_stale) {
+		job->was_stale = true;
+		relay_job_end_transaction(job);
+		advance(job);
+		return;
+	}
+	fail_job(job, &end->outcome);
+}
+
+static struct tlsio_client *tls_client(void *ctx, struct relay_connection *c, struct err *err)
+{
+	struct relay *relay = ctx;
+	return relay_pool_tls_client(relay->pool, relay_connection_destination(c),
+		relay_connection_remote(c), relay->settings->resume_tls, err);
+}
+
+static const struct relay_connection_events connection_events = {
+	.tls_client = tls_client,
+	.on_ready = on_ready,
+	.on_transaction_over = on_transaction_over,
+	.on_over = on_over,
+};
+
+/* ---- the way to a connection ------------------------------------------------------------------ */
+
+static void on_connected(void *ctx, int fd, size_t index, const struct netaddr *local)
+{
+	struct relay_job *job = ctx;
+	struct relay *relay = job->relay;
+	const struct relay_destination *d = job->destination;
+	static const struct netaddr unix_socket = { .family = NETADDR_UNIX };
+	job->dial = NULL;
+	if (index > 0)
+		job->stays_in_clear = false;
+	job->address_tried += index;
+	const struct relay_connection_setup setup = {
+		.loop = relay->loop,
+		.settings = relay->settings,
+		.destination = job->destination,
+		.host = d->host ? d->host : d->path,
+		.local = local ? local : &unix_socket,
+		.remote = d->host ? &job->addresses[job->address_tried] : &unix_socket,
+		.stays_in_clear = job->stays_in_clear,
+		.all = &relay->connections,
+	};
+	attach(job, relay_connection_new(&setup, tlsio_transport_socket(relay->loop, fd),
+		&connection_events, relay));
+	relay_connection_start(job->connection);
+}
+
+static void on_dial_failed(void *ctx, const struct err *err)
+{
+	struct relay_job *job = ctx;
+	struct relay_outcome outcome = { 0 };
+	const char *host = job->destination->host ? job->destination->host :
+						    job->destination->path;
+	job->dial = NULL;
+	relay_outcome_set(&outcome, RELAY_DEFERRED, "4.4.1", "no connection to %s: %s", host,
+		err->text);
+	note_failure(job, &outcome, false);
+	job->address_tried = job->address_count;
+	try_next_address(job);
+}
+
+static const struct tlsio_dial_events dial_events = {
+	.on_connected = on_connected,
+	.on_failed = on_dial_failed,
+};
+
+static void on_answer(void *ctx, enum relay_lookup_result result, const struct netaddr *addresses,
+	size_t count, const struct err *why)
+{
+	struct relay_job *job = ctx;
+	struct relay_outcome outcome = { 0 };
+	job->lookup = NULL;
+	if (result != RELAY_LOOKUP_FOUND) {
+		relay_outcome_set(&outcome, RELAY_DEFERRED,
+			result == RELAY_LOOKUP_NO_SUCH_HOST ? "4.4.4" : "4.4.3", "%s", why->text);
+		job->destination_failed = true;
+		fail_job(job, &outcome);
+		return;
+	}
+	size_t most = (size_t)job->relay->settings->addresses_most;
+	job->address_count = count < most ? count : most;
+	for (size_t i = 0; i < job->address_count; i++) {
+		job->addresses[i] = addresses[i];
+		job->addresses[i].port = job->destination->port;
+	}
+	advance(job);
+}
+
+static const struct relay_lookup_events lookup_events = { .on_answer = on_answer };
+
+static void dial(struct relay_job *job)
+{
+	struct relay *relay = job->relay;
+	const struct relay_destination *d = job->destination;
+	if (!d->host) {
+		job->address_count = 1;
+		job->dial = tlsio_dial_start_unix(relay->loop, d->path, &dial_events, job);
+		return;
+	}
+	if (job->address_count == 0 &&
+		netaddr_parse(str_of(d->host), d->port, &job->addresses[0], NULL) == 0) {
+		job->addresses[0].port = d->port;
+		job->address_count = 1;
+	}
+	if (job->address_count == 0) {
+		job->lookup = relay_resolver_ask(relay->resolver, d->host, LOOKUP_MS,
+			&lookup_events, job);
+		return;
+	}
+	job->dial = tlsio_dial_start(relay->loop, job->addresses + job->address_tried,
+		job->address_count - job->address_tried, NULL, relay->settings->connect_ms,
+		&dial_events, job);
+}
+
+/* What is to be done next for this job, whatever was before. */
+static void advance(struct relay_job *job)
+{
+	struct relay_connection *c = NULL;
+	if (relay_job_is_settled(job)) {
+		end_job(job);
+		return;
+	}
+	if (!job->was_stale && job->address_tried == 0 && !job->stays_in_clear)
+		c = relay_pool_take(job->relay->pool, job->destination->key);
+	if (!c) {
+		dial(job);
+		return;
+	}
+	attach(job, c);
+	relay_job_see(job, c);
+	run_transaction(job);
+}
+
+/* ---- the outside ------------------------------------------------------------------------------ */
+
+static void refuse(struct relay_job *job)
+{
+	struct relay_outcome outcome = { 0 };
+	struct str words = str_of(job->destination->text ? job->destination->text :
+				"4.3.5 maildirs come with the next change");
+	char enhanced[SMTP_REPLY_ENHANCED_BYTES];
+	size_t used = smtp_reply_enhanced(words, enhanced);
+	bool is_temporary = enhanced[0] == '4';
+	relay_outcome_set(&outcome, is_temporary ? RELAY_DEFERRED : RELAY_FAILED,
+		used && enhanced[0] != '2' ? enhanced : "5.7.1", "%s",
+		words.at + (used && enhanced[0] != '2' ? used : 0));
+	memmove(outcome.text, outcome.text + (outcome.text[0] == ' '), strlen(outcome.text));
+	fail_job(job, &outcome);
+}
+
+void relay_start(struct relay *relay, uint64_t message, struct relay_destination *destination,
+	const uint32_t *recipients, size_t count, void *data)
+{
+	struct relay_job *job =
+		relay_job_new(relay->spool, message, destination, recipients, count, data);
+	job->relay = relay;
+	job->started_ms = tlsio_loop_now_ms(relay->loop);
+	list_push_back(&relay->running, &job->link);
+	relay->job_count++;
+	if (relay_job_is_settled(job))
+		end_job(job);
+	else if (destination->transport == RELAY_REFUSE || destination->transport == RELAY_MAILDIR)
+		refuse(job);
+	else
+		advance(job);
+}
+
+struct relay *relay_new(struct tlsio_loop *loop, struct spool *spool,
+	const struct relay_settings *settings, struct tlsio_certstore *present,
+	const struct relay_events *events, void *ctx)
+{
+	struct relay *relay = mem_zero(sizeof(*relay));
+	relay->loop = loop;
+	relay->spool = spool;
+	relay->settings = settings;
+	relay->events = events;
+	relay->ctx = ctx;
+	relay->resolver = relay_resolver_new(loop, relay_resolver_system);
+	relay->pool = relay_pool_new(present);
+	list_init(&relay->connections);
+	list_init(&relay->running);
+	list_init(&relay->ended);
+	tlsio_turn_init(&relay->ended_turn, loop, on_ended_turn, relay);
+	return relay;
+}
+
+void relay_set_settings(struct relay *relay, const struct relay_settings *settings,
+	struct tlsio_certstore *present)
+{
+	relay->settings = settings;
+	relay_pool_set_present(relay->pool, present);
+	LIST_EACH (node, &relay->connections)
+		relay_connection_set_settings(relay_connection_of_all(node), settings);
+}
+
+void relay_drain(struct relay *relay)
+{
+	struct relay_connection *c;
+	relay->is_draining = true;
+	while ((c = relay_pool_take_any(relay->pool)) != NULL)
+		relay_connection_quit(c);
+}
+
+size_t relay_running_count(const struct relay *relay)
+{
+	return relay->job_count;
+}
+
+static void drop_jobs(struct list *jobs)
+{
+	struct list *node;
+	while ((node = list_first(jobs)) != NULL) {
+		struct relay_job *job = LIST_OWNER(node, struct relay_job, link);
+		relay_job_free(&job);
+	}
+}
+
+void relay_free(struct relay **ref)
+{
+	struct relay *relay = *ref;
+	struct list *node;
+	if (!relay)
+		return;
+	*ref = NULL;
+	tlsio_turn_cancel(&relay->ended_turn);
+	while ((node = list_first(&relay->connections)) != NULL)
+		relay_connection_abort(relay_connection_of_all(node));
+	drop_jobs(&relay->running);
+	drop_jobs(&relay->ended);
+	relay_pool_free(&relay->pool);
+	relay_resolver_free(&relay->resolver);
+	free(relay);
+}
