@@ -1,0 +1,195 @@
+#include "smtpd/spool/spool_disk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "libtlsio/base/file.h"
+
+static int system_make_directory(struct spool_disk *disk, const char *path)
+{
+	(void)disk;
+	errno = EIO;
+	return file_make_directories(path, 0700, NULL);
+}
+
+static int system_lock(struct spool_disk *disk, const char *path)
+{
+	(void)disk;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -1;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		int why = errno;
+		close(fd);
+		errno = why;
+		return -1;
+	}
+	return fd;
+}
+
+static int system_list(struct spool_disk *disk, const char *path,
+	void (*each)(void *ctx, const char *name), void *ctx)
+{
+	(void)disk;
+	DIR *directory = opendir(path);
+	if (!directory)
+		return -1;
+	struct dirent *entry;
+	while ((errno = 0, entry = readdir(directory)) != NULL)
+		each(ctx, entry->d_name);
+	int why = errno;
+	closedir(directory);
+	errno = why;
+	return why ? -1 : 0;
+}
+
+static int system_open(struct spool_disk *disk, const char *path, bool is_new)
+{
+	(void)disk;
+	int fd;
+	do
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (is_new ? O_CREAT | O_EXCL : 0),
+			0600);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
+static void system_close(struct spool_disk *disk, int fd)
+{
+	(void)disk;
+	close(fd);
+}
+
+static int64_t system_size(struct spool_disk *disk, int fd)
+{
+	(void)disk;
+	struct stat st;
+	return fstat(fd, &st) < 0 ? -1 : st.st_size;
+}
+
+static ssize_t system_pread(
+	struct spool_disk *disk, int fd, void *into, size_t length, int64_t at)
+{
+	(void)disk;
+	ssize_t got;
+	do
+		got = pread(fd, into, length, at);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
+static ssize_t system_pwrite(
+	struct spool_disk *disk, int fd, const void *bytes, size_t length, int64_t at)
+{
+	(void)disk;
+	ssize_t wrote;
+	do
+		wrote = pwrite(fd, bytes, length, at);
+	while (wrote < 0 && errno == EINTR);
+	return wrote;
+}
+
+static int system_sync(struct spool_disk *disk, int fd)
+{
+	(void)disk;
+	/* never repeated on error: the kernel may have dropped the pages it could not write */
+	return fdatasync(fd);
+}
+
+static int system_sync_directory(struct spool_disk *disk, const char *path)
+{
+	(void)disk;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	int result = fsync(fd);
+	int why = errno;
+	close(fd);
+	errno = why;
+	return result;
+}
+
+static int system_rename(struct spool_disk *disk, const char *from, const char *to)
+{
+	(void)disk;
+	return rename(from, to);
+}
+
+static int system_unlink(struct spool_disk *disk, const char *path)
+{
+	(void)disk;
+	return unlink(path);
+}
+
+static int system_free_bytes(struct spool_disk *disk, const char *path, uint64_t *ret_bytes)
+{
+	(void)disk;
+	struct statvfs st;
+	if (statvfs(path, &st) < 0)
+		return -1;
+	*ret_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+	return 0;
+}
+
+struct spool_disk *spool_disk_system(void)
+{
+	static struct spool_disk disk = {
+		.make_directory = system_make_directory,
+		.lock = system_lock,
+		.list = system_list,
+		.open = system_open,
+		.close = system_close,
+		.size = system_size,
+		.pread = system_pread,
+		.pwrite = system_pwrite,
+		.sync = system_sync,
+		.sync_directory = system_sync_directory,
+		.rename = system_rename,
+		.unlink = system_unlink,
+		.free_bytes = system_free_bytes,
+	};
+	return &disk;
+}
+
+int spool_disk_read_all(struct spool_disk *disk, int fd, void *into, size_t length, int64_t at)
+{
+	char *next = into;
+	while (length) {
+		ssize_t got = disk->pread(disk, fd, next, length, at);
+		if (got < 0)
+			return -1;
+		if (got == 0) {
+			errno = ENODATA;
+			return -1;
+		}
+		next += got;
+		at += got;
+		length -= (size_t)got;
+	}
+	return 0;
+}
+
+int spool_disk_write_all(
+	struct spool_disk *disk, int fd, const void *bytes, size_t length, int64_t at)
+{
+	const char *next = bytes;
+	while (length) {
+		ssize_t wrote = disk->pwrite(disk, fd, next, length, at);
+		if (wrote < 0)
+			return -1;
+		if (wrote == 0) {
+			errno = ENOSPC;
+			return -1;
+		}
+		next += wrote;
+		at += wrote;
+		length -= (size_t)wrote;
+	}
+	return 0;
+}
