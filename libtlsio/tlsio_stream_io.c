@@ -4,7 +4,7 @@
 
 #include "libtlsio/base/mem.h"
 
-/* One TLS record holds no more (RFC 8446 5.1). */
+/* Least room to read into: one TLS record holds no more (RFC 8446 5.1). */
 #define RECORD_BYTES 16384
 
 struct tlsio_stream_ending *tlsio_stream_io_end(struct tlsio_stream *s, enum tlsio_end end,
@@ -61,11 +61,9 @@ static enum tlsio_io read_clear(struct tlsio_stream *s, void *into, size_t capac
 
 /* Is it worth asking again at once? What stays in the kernel comes with the next event (the loop is
  * level-triggered), so a short answer saves a call that would only say EAGAIN. */
-static bool is_more_likely(const struct tlsio_stream *s, size_t got, size_t asked)
+static bool is_more_inside(const struct tlsio_stream *s)
 {
-	if (!s->session)
-		return false;
-	return tlsio_session_pending(s->session) > 0 || got >= RECORD_BYTES / 2 || got == asked;
+	return s->session && tlsio_session_pending(s->session) > 0;
 }
 
 static void end_by_reading(struct tlsio_stream *s, enum tlsio_io io, const struct err *why)
@@ -96,8 +94,10 @@ static bool fill_input(struct tlsio_stream *s)
 					   ? tlsio_session_read(s->session, into, room, &count, &err)
 					   : read_clear(s, into, room, &count, &err);
 		if (io == TLSIO_IO_AGAIN) {
+			/* both: what TLS must answer may wait for room, but a peer that
+			 * writes before it reads must not be left waiting */
 			if (s->session)
-				s->read_waits = (uint8_t)tlsio_session_wants(s->session);
+				s->read_waits |= (uint8_t)tlsio_session_wants(s->session);
 			break;
 		}
 		if (io != TLSIO_IO_DONE) {
@@ -106,7 +106,7 @@ static bool fill_input(struct tlsio_stream *s)
 		}
 		tlsio_queue_added(&s->input, count);
 		has_new = true;
-		if (!is_more_likely(s, count, room))
+		if (!is_more_inside(s))
 			break;
 	}
 	return has_new;
@@ -158,8 +158,6 @@ static enum tlsio_io push_records(struct tlsio_stream *s, struct err *err)
 	while (s->output.length) {
 		struct str bytes = tlsio_queue_str(&s->output);
 		size_t count = 0;
-		if (bytes.length > RECORD_BYTES)
-			bytes.length = RECORD_BYTES;
 		enum tlsio_io io =
 			tlsio_session_write(s->session, bytes.at, bytes.length, &count, err);
 		s->sent_bytes += count;
