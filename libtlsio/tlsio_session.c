@@ -359,6 +359,10 @@ static ssize_t read_some(struct tlsio_session *s, void *into, size_t capacity)
 		ssize_t count = gnutls_record_recv(s->tls, into, capacity);
 		if (count > 0)
 			return count;
+		/* GnuTLS says so too after a message of its own, a key update for one; what lies
+		 * behind it must be read now, for no event will tell of it. */
+		if (count == GNUTLS_E_AGAIN && tlsio_wire_has_input(&s->wire))
+			continue;
 		if (count == GNUTLS_E_AGAIN)
 			return 0;
 		/* A warning says nothing we act on; close_notify comes as 0. */
@@ -436,6 +440,9 @@ enum tlsio_io tlsio_session_flush(struct tlsio_session *s, struct err *err)
 
 size_t tlsio_session_pending(const struct tlsio_session *s)
 {
+	/* An end that came right behind bytes is not told yet, and no event will come for it. */
+	if (s->read_rc)
+		return 1;
 	size_t inside = gnutls_record_check_pending(s->tls);
 	if (inside == 0 && tlsio_wire_has_record(&s->wire))
 		inside = s->wire.in.length;

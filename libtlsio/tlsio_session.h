@@ -40,7 +40,7 @@ enum tlsio_io tlsio_session_read(struct tlsio_session *s, void *into, size_t cap
 enum tlsio_io tlsio_session_write(struct tlsio_session *s, const void *bytes, size_t length,
 	size_t *ret_count, struct err *err);
 enum tlsio_io tlsio_session_flush(struct tlsio_session *s, struct err *err);
-/* Decrypted bytes that wait inside and will cause no event of the transport. */
+/* Bytes (or an end: 1) that wait inside and will cause no event of the transport: read again. */
 size_t tlsio_session_pending(const struct tlsio_session *s);
 /* close_notify, write side. */
 enum tlsio_io tlsio_session_bye(struct tlsio_session *s);

@@ -49,6 +49,12 @@ static inline bool tlsio_wire_has_output(const struct tlsio_wire *w)
 	return w->out.length > 0;
 }
 
+/* Bytes already taken from the transport wait for GnuTLS to pull them. */
+static inline bool tlsio_wire_has_input(const struct tlsio_wire *w)
+{
+	return w->in.length > 0 || w->window_head < w->window_end;
+}
+
 /* A whole record is read ahead: no event of the transport will announce it. */
 bool tlsio_wire_has_record(const struct tlsio_wire *w);
 
