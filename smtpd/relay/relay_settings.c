@@ -9,18 +9,18 @@
 cfg_opt_t *relay_settings_options(void)
 {
 	static cfg_opt_t options[] = {
-		CFG_STR("connect_timeout", "30s", CFGF_NONE),
-		CFG_STR("greeting_timeout", "5m", CFGF_NONE),
-		CFG_STR("tls_timeout", "60s", CFGF_NONE),
-		CFG_STR("command_timeout", "5m", CFGF_NONE),
-		CFG_STR("data_timeout", "2m", CFGF_NONE),
-		CFG_STR("block_timeout", "3m", CFGF_NONE),
-		CFG_STR("final_timeout", "10m", CFGF_NONE),
-		CFG_STR("idle_timeout", "5s", CFGF_NONE),
-		CFG_INT("messages_per_connection", 100, CFGF_NONE),
-		CFG_INT("recipients_per_message", 50, CFGF_NONE),
+		CFG_STR("connect-timeout", "30s", CFGF_NONE),
+		CFG_STR("greeting-timeout", "5m", CFGF_NONE),
+		CFG_STR("tls-timeout", "60s", CFGF_NONE),
+		CFG_STR("command-timeout", "5m", CFGF_NONE),
+		CFG_STR("data-timeout", "2m", CFGF_NONE),
+		CFG_STR("block-timeout", "3m", CFGF_NONE),
+		CFG_STR("final-timeout", "10m", CFGF_NONE),
+		CFG_STR("idle-timeout", "5s", CFGF_NONE),
+		CFG_INT("messages-per-connection", 100, CFGF_NONE),
+		CFG_INT("recipients-per-message", 50, CFGF_NONE),
 		CFG_INT("addresses", 5, CFGF_NONE),
-		CFG_BOOL("resume_tls", cfg_true, CFGF_NONE),
+		CFG_BOOL("resume-tls", cfg_true, CFGF_NONE),
 		CFG_END(),
 	};
 	return options;
@@ -28,29 +28,29 @@ cfg_opt_t *relay_settings_options(void)
 
 int relay_settings_read(cfg_t *section, struct relay_settings *ret, struct err *err)
 {
-	struct relay_settings s = { .resume_tls = cfg_getbool(section, "resume_tls") };
+	struct relay_settings s = { .resume_tls = cfg_getbool(section, "resume-tls") };
 	const struct {
 		const char *option;
 		int64_t min_ms;
 		int64_t *ret_ms;
 	} times[] = {
-		{ "connect_timeout", 1000, &s.connect_ms },
-		{ "greeting_timeout", 1000, &s.greeting_ms },
-		{ "tls_timeout", 1000, &s.tls_ms },
-		{ "command_timeout", 1000, &s.command_ms },
-		{ "data_timeout", 1000, &s.data_ms },
-		{ "block_timeout", 1000, &s.block_ms },
-		{ "final_timeout", 1000, &s.final_ms },
-		{ "idle_timeout", 0, &s.idle_ms },
+		{ "connect-timeout", 1000, &s.connect_ms },
+		{ "greeting-timeout", 1000, &s.greeting_ms },
+		{ "tls-timeout", 1000, &s.tls_ms },
+		{ "command-timeout", 1000, &s.command_ms },
+		{ "data-timeout", 1000, &s.data_ms },
+		{ "block-timeout", 1000, &s.block_ms },
+		{ "final-timeout", 1000, &s.final_ms },
+		{ "idle-timeout", 0, &s.idle_ms },
 	};
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
 		if (conf_duration(section, times[i].option, times[i].min_ms, HOUR_MS,
 			    times[i].ret_ms, err) < 0)
 			return -1;
 	}
-	if (conf_count(section, "messages_per_connection", 1, 1000000, &s.messages_per_connection,
+	if (conf_count(section, "messages-per-connection", 1, 1000000, &s.messages_per_connection,
 		    err) < 0 ||
-		conf_count(section, "recipients_per_message", 1, 10000, &s.recipients_per_message,
+		conf_count(section, "recipients-per-message", 1, 10000, &s.recipients_per_message,
 			err) < 0 ||
 		conf_count(section, "addresses", 1, 32, &s.addresses_most, err) < 0)
 		return -1;
