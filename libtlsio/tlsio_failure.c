@@ -4,54 +4,57 @@
 #include <string.h>
 
 #include "libtlsio/base/str.h"
+#include "libtlsio/tlsio_priority.h"
 
-enum { EXTENSION_SUPPORTED_VERSIONS = 43, WIRE_TLS10 = 0x0301, WIRE_TLS12 = 0x0303, WIRE_TLS13 };
+enum { EXTENSION_SUPPORTED_VERSIONS = 43, WIRE_TLS10 = 0x0301, WIRE_TLS13 = 0x0304 };
+
+/* GREASE values (RFC 8701), drafts and SSL are no versions. */
+static unsigned version_bit(unsigned wire_version)
+{
+	if (wire_version < WIRE_TLS10 || wire_version > WIRE_TLS13)
+		return 0;
+	return TLSIO_PRIORITY_BIT(wire_version);
+}
 
 static int on_extension(void *ctx, unsigned id, const unsigned char *data, unsigned size)
 {
-	uint16_t *highest = ctx;
+	unsigned *offered = ctx;
 	if (id != EXTENSION_SUPPORTED_VERSIONS || size < 3)
 		return 0;
-	*highest = 0;
-	for (unsigned i = 1; i + 1 < size; i += 2) {
-		uint16_t version = (uint16_t)(data[i] << 8 | data[i + 1]);
-		/* GREASE values (RFC 8701) and drafts are no versions. */
-		if (version <= WIRE_TLS13 && version > *highest)
-			*highest = version;
-	}
+	*offered = 0;
+	for (unsigned i = 1; i + 1 < size; i += 2)
+		*offered |= version_bit((unsigned)(data[i] << 8 | data[i + 1]));
 	return 0;
 }
 
-uint16_t tlsio_failure_highest_offer(const gnutls_datum_t *client_hello)
+unsigned tlsio_failure_offered_versions(const gnutls_datum_t *client_hello)
 {
+	unsigned offered = 0;
 	if (client_hello->size < 2)
 		return 0;
-	uint16_t highest = (uint16_t)(client_hello->data[0] << 8 | client_hello->data[1]);
-	gnutls_ext_raw_parse(&highest, on_extension, client_hello,
+	/* legacy_version means it and everything below. */
+	unsigned legacy = (unsigned)(client_hello->data[0] << 8 | client_hello->data[1]);
+	for (unsigned version = WIRE_TLS10; version <= legacy && version <= WIRE_TLS13; version++)
+		offered |= version_bit(version);
+	gnutls_ext_raw_parse(&offered, on_extension, client_hello,
 		GNUTLS_EXT_RAW_FLAG_TLS_CLIENT_HELLO);
-	return highest;
+	return offered;
 }
 
 bool tlsio_failure_is_version(const struct tlsio_failure *f)
 {
-	if (!f->is_server || !f->is_handshake || !f->offered)
-		return false;
-	switch (f->rc) {
-	case GNUTLS_E_NO_CIPHER_SUITES: /* what GnuTLS says to a 1.2 client of a 1.3 server */
-	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
-	case GNUTLS_E_UNKNOWN_CIPHER_SUITE:
-		return f->offered < (f->minimum == TLSIO_TLS13 ? WIRE_TLS13 : WIRE_TLS12);
-	default:
-		return false;
-	}
+	/* GnuTLS says "no cipher suites" to a 1.2 client of a 1.3 server. */
+	return f->is_server && f->is_handshake && f->offered && !(f->offered & f->accepted) &&
+		(f->rc == GNUTLS_E_NO_CIPHER_SUITES || f->rc == GNUTLS_E_UNKNOWN_CIPHER_SUITE ||
+			f->rc == GNUTLS_E_UNSUPPORTED_VERSION_PACKET);
 }
 
-static const char *wire_version_name(uint16_t version, char text[16])
+static const char *highest_name(unsigned offered, char text[16])
 {
-	if (version >= WIRE_TLS10 && version <= WIRE_TLS13)
-		snprintf(text, 16, "TLS1.%d", version - WIRE_TLS10);
-	else
-		snprintf(text, 16, version == 0x0300 ? "SSL3.0" : "0x%04x", version);
+	unsigned version = WIRE_TLS13;
+	while (version > WIRE_TLS10 && !(offered & TLSIO_PRIORITY_BIT(version)))
+		version--;
+	snprintf(text, 16, "TLS1.%u", version - WIRE_TLS10);
 	return text;
 }
 
@@ -70,16 +73,18 @@ static const char *alert_name(gnutls_alert_description_t alert, char text[48])
 
 /* What an alert of the peer most likely says about us or about it. */
 static const char *alert_meaning(const struct tlsio_failure *f, gnutls_alert_description_t alert,
-	char text[80])
+	char text[96])
 {
 	if (alert == GNUTLS_A_PROTOCOL_VERSION) {
-		snprintf(text, 80, "; it accepts no TLS version we offer (we demand %s%s)",
+		snprintf(text, 96, "; it accepts no TLS version we offer (we demand %s%s)",
 			tlsio_version_name(f->minimum),
 			f->minimum == TLSIO_TLS13 ? "" : " or later");
 		return text;
 	}
 	if (alert == GNUTLS_A_HANDSHAKE_FAILURE && f->is_handshake)
-		return "; probably no cipher suite in common";
+		return f->minimum == TLSIO_TLS13 ?
+			"; probably it lacks TLS1.3, or a cipher suite or group in common" :
+			"; probably no cipher suite or group in common";
 	if (alert == GNUTLS_A_UNKNOWN_CA || alert == GNUTLS_A_BAD_CERTIFICATE ||
 		alert == GNUTLS_A_CERTIFICATE_EXPIRED || alert == GNUTLS_A_CERTIFICATE_UNKNOWN)
 		return "; it refuses our certificate";
@@ -95,7 +100,7 @@ static const struct {
 	{ GNUTLS_E_NO_CIPHER_SUITES, "no cipher suite in common with the peer" },
 	{ GNUTLS_E_UNKNOWN_CIPHER_SUITE, "no cipher suite in common with the peer" },
 	{ GNUTLS_E_INSUFFICIENT_CREDENTIALS, "we have no certificate that the peer can use" },
-	{ GNUTLS_E_UNSUPPORTED_VERSION_PACKET, "the peer chose a TLS version we do not accept" },
+	{ GNUTLS_E_UNSUPPORTED_VERSION_PACKET, "the peer speaks a TLS version we do not accept" },
 	{ GNUTLS_E_NO_COMMON_KEY_SHARE, "no key exchange group in common with the peer" },
 	{ GNUTLS_E_UNEXPECTED_PACKET, "the peer sent something that is not TLS" },
 	{ GNUTLS_E_UNEXPECTED_PACKET_LENGTH, "the peer sent something that is not TLS" },
@@ -111,7 +116,7 @@ static const struct {
 
 static int tell_alert(const struct tlsio_failure *f, gnutls_session_t tls, struct err *err)
 {
-	char name[48], meaning[80];
+	char name[48], meaning[96];
 	gnutls_alert_description_t alert = gnutls_alert_get(tls);
 	return err_set(err, ERR_TLS, "peer sent alert %d %s%s", (int)alert, alert_name(alert, name),
 		alert_meaning(f, alert, meaning));
@@ -129,7 +134,7 @@ int tlsio_failure_tell(const struct tlsio_failure *f, gnutls_session_t tls, stru
 		return err_set(err, ERR_TLS,
 			"the peer offers no TLS version we accept (it offers %s at most, we "
 			"demand %s%s)",
-			wire_version_name(f->offered, version), tlsio_version_name(f->minimum),
+			highest_name(f->offered, version), tlsio_version_name(f->minimum),
 			f->minimum == TLSIO_TLS13 ? "" : " or later");
 	for (size_t i = 0; i < sizeof(sentences) / sizeof(sentences[0]); i++)
 		if (sentences[i].rc == f->rc)

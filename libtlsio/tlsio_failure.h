@@ -20,16 +20,17 @@ struct tlsio_failure {
 	bool is_server;
 	bool is_handshake;
 	enum tlsio_version minimum; /* ours */
-	uint16_t offered;	    /* the highest version in the peer's ClientHello; 0 unknown */
+	unsigned accepted;	    /* TLSIO_PRIORITY_BIT of each version we take */
+	unsigned offered;	    /* the same of the peer's ClientHello; 0 unknown */
 };
 
-/* Nothing the peer offers reaches our minimum version. */
+/* No version in common. */
 bool tlsio_failure_is_version(const struct tlsio_failure *f);
 /* Returns -1. Transport trouble is ERR_SYSTEM, all else ERR_TLS. */
 int tlsio_failure_tell(const struct tlsio_failure *f, gnutls_session_t tls, struct err *err);
 
-/* The highest version a ClientHello (without its handshake header) offers; 0 when it is not one.
- * RFC 8446 4.2.1: supported_versions counts where present, else legacy_version. */
-uint16_t tlsio_failure_highest_offer(const gnutls_datum_t *client_hello);
+/* The versions a ClientHello (without its handshake header) offers, as TLSIO_PRIORITY_BITs; 0 when
+ * it is not one. RFC 8446 4.2.1: supported_versions counts where present, else legacy_version. */
+unsigned tlsio_failure_offered_versions(const gnutls_datum_t *client_hello);
 
 #endif

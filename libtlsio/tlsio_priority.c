@@ -172,3 +172,13 @@ gnutls_priority_t tlsio_priority_gnutls(const struct tlsio_priority *priority)
 {
 	return priority->gnutls;
 }
+
+unsigned tlsio_priority_versions(const struct tlsio_priority *priority)
+{
+	const unsigned *list;
+	int count = gnutls_priority_protocol_list(priority->gnutls, &list);
+	unsigned versions = 0;
+	for (int i = 0; i < count; i++)
+		versions |= TLSIO_PRIORITY_BIT(list[i] == GNUTLS_TLS1_3 ? 0x0304u : 0x0303u);
+	return versions;
+}

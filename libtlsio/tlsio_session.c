@@ -36,7 +36,8 @@ struct tlsio_session {
 	struct tlsio_wire wire;
 	int read_rc;	  /* how reading ended, told again and again; 0 = it has not */
 	int handshake_rc; /* GNUTLS_E_AGAIN until the handshake is over */
-	uint16_t offered; /* by the peer's ClientHello */
+	unsigned offered; /* versions in the peer's ClientHello */
+	uint8_t wants;	  /* what the last AGAIN waits for */
 	bool has_said_bye;
 	bool has_stored; /* this session is in the client's cache */
 };
@@ -49,6 +50,8 @@ static struct tlsio_failure failure_of(const struct tlsio_session *s, int rc, bo
 		.is_server = s->server != NULL,
 		.is_handshake = is_handshake,
 		.minimum = s->server ? s->server->minimum : s->client->minimum,
+		.accepted = tlsio_priority_versions(
+			s->server ? s->server->priority : s->client->priority),
 		.offered = s->offered,
 	};
 }
@@ -62,7 +65,7 @@ static int on_handshake_message(gnutls_session_t tls, unsigned type, unsigned wh
 	if (when != GNUTLS_HOOK_PRE)
 		return 0;
 	if (type == MESSAGE_CLIENT_HELLO && is_incoming)
-		s->offered = tlsio_failure_highest_offer(message);
+		s->offered = tlsio_failure_offered_versions(message);
 	if (s->wire.tracer)
 		tlsio_tracer_message(s->wire.tracer, is_incoming, (uint8_t)type, message->size);
 	return 0;
@@ -278,6 +281,9 @@ static int step_handshake(struct tlsio_session *s)
 		rc = gnutls_handshake(s->tls);
 	while (rc == GNUTLS_E_INTERRUPTED || rc == GNUTLS_E_WARNING_ALERT_RECEIVED ||
 		rc == GNUTLS_E_GOT_APPLICATION_DATA);
+	/* What GnuTLS calls an end of input depends on where in a message it came. */
+	if (s->wire.has_ended && rc < 0 && rc != GNUTLS_E_FATAL_ALERT_RECEIVED)
+		return GNUTLS_E_PREMATURE_TERMINATION;
 	return rc;
 }
 
@@ -304,6 +310,7 @@ enum tlsio_io tlsio_session_handshake(struct tlsio_session *s, struct err *err)
 		tlsio_wire_enter(&s->wire, 0);
 		tlsio_wire_leave(&s->wire);
 	}
+	s->wants = tlsio_wire_has_output(&s->wire) ? TLSIO_WRITE : TLSIO_READ;
 	if (s->wire.broken && s->handshake_rc >= 0)
 		s->handshake_rc = GNUTLS_E_PUSH_ERROR;
 	if (s->handshake_rc == GNUTLS_E_AGAIN && !s->wire.broken)
@@ -316,7 +323,7 @@ enum tlsio_io tlsio_session_handshake(struct tlsio_session *s, struct err *err)
 
 unsigned tlsio_session_wants(const struct tlsio_session *s)
 {
-	return tlsio_wire_has_output(&s->wire) ? TLSIO_WRITE : TLSIO_READ;
+	return s->wants;
 }
 
 const struct tlsio_peer *tlsio_session_peer(struct tlsio_session *s)
@@ -380,6 +387,8 @@ enum tlsio_io tlsio_session_read(struct tlsio_session *s, void *into, size_t cap
 {
 	size_t total = 0;
 	*ret_count = 0;
+	/* Never WRITE: with output waiting too, two peers that both only write would stand still. */
+	s->wants = TLSIO_READ;
 	if (s->read_rc)
 		return tell_read_end(s, err);
 	tlsio_wire_enter(&s->wire, capacity);
@@ -410,6 +419,7 @@ enum tlsio_io tlsio_session_write(struct tlsio_session *s, const void *bytes, si
 {
 	size_t total = 0;
 	ssize_t count = 0;
+	s->wants = TLSIO_WRITE;
 	tlsio_wire_enter(&s->wire, 0);
 	while (total < length && !tlsio_wire_has_output(&s->wire) && !s->wire.broken) {
 		size_t part = length - total < RECORD_BYTES ? length - total : RECORD_BYTES;
@@ -429,6 +439,7 @@ enum tlsio_io tlsio_session_write(struct tlsio_session *s, const void *bytes, si
 
 enum tlsio_io tlsio_session_flush(struct tlsio_session *s, struct err *err)
 {
+	s->wants = TLSIO_WRITE;
 	if (tlsio_wire_has_output(&s->wire)) {
 		tlsio_wire_enter(&s->wire, 0);
 		tlsio_wire_leave(&s->wire);
@@ -451,6 +462,7 @@ size_t tlsio_session_pending(const struct tlsio_session *s)
 
 enum tlsio_io tlsio_session_bye(struct tlsio_session *s)
 {
+	s->wants = TLSIO_WRITE;
 	tlsio_wire_enter(&s->wire, 0);
 	if (!s->has_said_bye && s->handshake_rc >= 0 && !s->wire.broken) {
 		s->has_said_bye = true;

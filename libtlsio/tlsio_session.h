@@ -28,7 +28,7 @@ void tlsio_session_free(struct tlsio_session **s);
 
 /* DONE, AGAIN (see tlsio_session_wants), END/TRUNCATED (peer went away), FAILED (alert sent). */
 enum tlsio_io tlsio_session_handshake(struct tlsio_session *s, struct err *err);
-/* TLSIO_READ or TLSIO_WRITE: what an AGAIN waits for. */
+/* TLSIO_READ or TLSIO_WRITE: what the last AGAIN waits for. */
 unsigned tlsio_session_wants(const struct tlsio_session *s);
 /* After DONE of the handshake. Gives; owned by the session, lives as long. */
 const struct tlsio_peer *tlsio_session_peer(struct tlsio_session *s);

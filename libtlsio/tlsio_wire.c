@@ -23,21 +23,17 @@ static _Thread_local struct {
 
 static int give_transport(struct tlsio_wire *w, const void *bytes, size_t length, size_t *ret_sent)
 {
-	size_t sent = 0;
-	while (sent < length) {
-		struct iovec part = { (char *)(uintptr_t)bytes + sent, length - sent };
-		ssize_t count = w->transport->kind->write(w->transport, &part, 1);
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			break;
-		if (count < 0) {
-			w->broken = errno;
-			return -1;
-		}
-		sent += (size_t)count;
+	struct iovec part = { (char *)(uintptr_t)bytes, length };
+	ssize_t count;
+	/* Once: less than given means no room now, and to ask again would only say EAGAIN. */
+	do
+		count = w->transport->kind->write(w->transport, &part, 1);
+	while (count < 0 && errno == EINTR);
+	if (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+		w->broken = errno;
+		return -1;
 	}
-	*ret_sent = sent;
+	*ret_sent = count > 0 ? (size_t)count : 0;
 	return 0;
 }
 
