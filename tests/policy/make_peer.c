@@ -18,6 +18,13 @@ static void assert_good(int status)
 struct made make_certificate(const char *common_name, const char *const *names, bool is_authority,
 	const struct made *issuer)
 {
+	return make_certificate_until(common_name, names, is_authority, issuer,
+		time(NULL) + 365 * 86400);
+}
+
+struct made make_certificate_until(const char *common_name, const char *const *names,
+	bool is_authority, const struct made *issuer, time_t until)
+{
 	static unsigned char serial;
 	struct made made;
 	CHECKED(gnutls_x509_privkey_init(&made.key));
@@ -27,8 +34,8 @@ struct made make_certificate(const char *common_name, const char *const *names, 
 	CHECKED(gnutls_x509_crt_set_version(made.crt, 3));
 	serial++;
 	CHECKED(gnutls_x509_crt_set_serial(made.crt, &serial, 1));
-	CHECKED(gnutls_x509_crt_set_activation_time(made.crt, time(NULL) - 3600));
-	CHECKED(gnutls_x509_crt_set_expiration_time(made.crt, time(NULL) + 86400));
+	CHECKED(gnutls_x509_crt_set_activation_time(made.crt, until - 400 * 86400));
+	CHECKED(gnutls_x509_crt_set_expiration_time(made.crt, until));
 	CHECKED(gnutls_x509_crt_set_dn_by_oid(made.crt, GNUTLS_OID_X520_COMMON_NAME, 0, common_name,
 		(unsigned)strlen(common_name)));
 	CHECKED(gnutls_x509_crt_set_key(made.crt, made.key));

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include <gnutls/abstract.h>
 #include <gnutls/x509.h>
@@ -18,6 +19,9 @@ struct made {
 /* issuer NULL: self-signed. names: NULL-terminated SAN dNSNames, may be NULL. */
 struct made make_certificate(const char *common_name, const char *const *names, bool is_authority,
 	const struct made *issuer);
+/* The same, with an end: seconds since 1970. */
+struct made make_certificate_until(const char *common_name, const char *const *names,
+	bool is_authority, const struct made *issuer, time_t until);
 void free_certificate(struct made *made);
 
 enum { MADE_PEER_MOST = 4 };

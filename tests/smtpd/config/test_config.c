@@ -1,0 +1,516 @@
+#include "smtpd/config/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "libtlsio/base/mem.h"
+#include "tests/policy/make_peer.h"
+#include "tests/smtpd/config/memory_source.h"
+
+#define BASE "hostname = \"mx.example.org\"\n"
+#define LISTEN BASE "listen \"0.0.0.0:25\" { tls = off }\n"
+#define CERTIFICATE "certificate mx { chain = \"mx.pem\" key = \"mx.key\" }\n"
+
+static const uint8_t secret[TLSIO_TICKET_SECRET_BYTES] = { 1, 2, 3 };
+static struct memory_source files;
+static struct made authority, mx, other, expired;
+static char *pems[8];
+
+static struct str pem_of(gnutls_datum_t datum)
+{
+	static size_t count;
+	pems[count] = mem_dup_bytes(datum.data, datum.size);
+	gnutls_free(datum.data);
+	return str_of(pems[count++]);
+}
+
+static struct str chain_pem(const struct made *made)
+{
+	gnutls_datum_t datum;
+	assert_true(gnutls_x509_crt_export2(made->crt, GNUTLS_X509_FMT_PEM, &datum) >= 0);
+	return pem_of(datum);
+}
+
+static struct str key_pem(const struct made *made)
+{
+	gnutls_datum_t datum;
+	assert_true(gnutls_x509_privkey_export2_pkcs8(made->key, GNUTLS_X509_FMT_PEM, NULL,
+			    GNUTLS_PKCS_PLAIN, &datum) >= 0);
+	return pem_of(datum);
+}
+
+static int make_files(void **state)
+{
+	static const char *const names[] = { "mx.example.org", NULL };
+	(void)state;
+	authority = make_certificate("ca", NULL, true, NULL);
+	mx = make_certificate("mx", names, false, &authority);
+	other = make_certificate("other", names, false, &authority);
+	expired = make_certificate_until("old", names, false, &authority, 1767312000);
+	memory_source_put(&files, "/etc/postern/mx.pem", chain_pem(&mx));
+	memory_source_put(&files, "/etc/postern/mx.key", key_pem(&mx));
+	memory_source_put(&files, "/etc/postern/other.pem", chain_pem(&other));
+	memory_source_put(&files, "/etc/postern/other.key", key_pem(&other));
+	memory_source_put(&files, "/etc/postern/old.pem", chain_pem(&expired));
+	memory_source_put(&files, "/etc/postern/old.key", key_pem(&expired));
+	memory_source_put(&files, "/etc/postern/ca.pem", chain_pem(&authority));
+	memory_source_put(&files, "/etc/postern/no.pem", STR("nothing"));
+	return 0;
+}
+
+static int free_files(void **state)
+{
+	(void)state;
+	struct made *all[] = { &authority, &mx, &other, &expired };
+	for (size_t i = 0; i < 4; i++)
+		free_certificate(all[i]);
+	for (size_t i = 0; i < sizeof(pems) / sizeof(pems[0]); i++)
+		free(pems[i]);
+	return 0;
+}
+
+static struct config *load_str(struct str content, struct err *err)
+{
+	*err = (struct err){ 0 };
+	memory_source_put(&files, "/etc/postern/postern.conf", content);
+	struct config_source source = memory_source_as_config_source(&files);
+	return config_load("/etc/postern/postern.conf", &source, secret, err);
+}
+
+static struct config *load_good(const char *content)
+{
+	struct err err;
+	struct config *config = load_str(str_of(content), &err);
+	if (!config)
+		fail_msg("%s\n%s", err.text, content);
+	return config;
+}
+
+static bool has_warning(const struct config *config, const char *words)
+{
+	for (char **w = config->warnings; *w; w++) {
+		if (strstr(*w, words))
+			return true;
+	}
+	return false;
+}
+
+static bool has_file(const struct config *config, const char *path)
+{
+	for (char **f = config->files; *f; f++) {
+		if (strcmp(*f, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+static const char everything[] =
+	"hostname = \"MX.example.org\"\n"
+	"user = \"postern\"\n"
+	"workers = 3\n"
+	"run-directory = \"/run/p\"\n"
+	"shutdown = \"10s\"\n"
+	"listen \"192.0.2.1:25\" {\n"
+	"	tls = \"starttls\"\n"
+	"	client-authority = \"ca.pem\"\n"
+	"}\n"
+	"listen \"[2001:db8::1]:465\" { tls = implicit require-tls = true certificates = {other}\n"
+	"	minimum = \"TLS1.3\" session-tickets = false }\n"
+	"listen 127.0.0.1 { tls = off }\n"
+	"certificate mx { chain = \"mx.pem\" key = \"/etc/postern/mx.key\" }\n"
+	"certificate other { chain = \"other.pem\" key = \"other.key\" }\n"
+	"client \"192.0.2.0/24\" { relay = true session-tickets = false\n"
+	"	inbound { require = tls minimum = \"TLS1.3\" } }\n"
+	"relay-certificates { names = {\"out.example.org\"}\n"
+	"	key-pins = {\"sha256:000102030405060708090a0b0c0d0e0f"
+	"101112131415161718191a1b1c1d1e1f\"} }\n"
+	"domain \"example.net\" {\n"
+	"	outbound { require = \"verify\" minimum = \"TLS1.3\" names = {\"mx.example.net\"}\n"
+	"		authority = \"ca.pem\" }\n"
+	"	inbound { require = certificate certificate-names = {\"out.example.net\"} }\n"
+	"}\n"
+	"domain \".example.net\" { outbound { require = encrypt } }\n"
+	"domain \"pinned.example\" { outbound { require = verify key-pins = {\n"
+	"	\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\" } } }\n"
+	"domain \"*\" { outbound { require = \"may\" } }\n"
+	"route \"example.org\" { to = \"lmtp unix:/run/dovecot/lmtp\" }\n"
+	"route \"*\" { to = \"smtp smarthost.example.net:587\" }\n"
+	"relay { client-certificate { chain = \"mx.pem\" key = \"mx.key\" } connect-timeout = 10s }\n"
+	"session { message-size = \"10MiB\" }\n"
+	"spool { directory = \"/spool\" }\n"
+	"log { target = syslog format = json level = debug }\n";
+
+static void reads_everything(void **state)
+{
+	(void)state;
+	struct config *c = load_good(everything);
+	assert_string_equal(c->hostname, "mx.example.org");
+	assert_string_equal(c->session.hostname, "mx.example.org");
+	assert_string_equal(c->relay.hostname, "mx.example.org");
+	assert_string_equal(c->user, "postern");
+	assert_string_equal(c->run_directory, "/run/p");
+	assert_int_equal(c->workers, 3);
+	assert_int_equal(c->shutdown_ms, 10000);
+	assert_int_equal(c->log_target, LOG_TARGET_SYSLOG);
+	assert_int_equal(c->log_format, LOG_FORMAT_JSON);
+	assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
+	assert_int_equal(c->session.message_bytes, 10 << 20);
+	assert_int_equal(c->relay.connect_ms, 10000);
+	assert_string_equal(c->spool.directory, "/spool");
+	assert_non_null(c->present);
+	assert_null(c->warnings[0]);
+	assert_true(has_file(c, "/etc/postern/postern.conf"));
+	assert_true(has_file(c, "/etc/postern/ca.pem"));
+	assert_true(has_file(c, "/etc/postern/other.key"));
+	assert_true(c->certificates_not_after_s > 1800000000);
+	config_unref(&c);
+	assert_null(c);
+}
+
+static void reads_listeners(void **state)
+{
+	(void)state;
+	struct config *c = load_good(everything);
+	assert_int_equal(c->listener_count, 3);
+	const struct config_listener *l = c->listeners;
+	for (size_t i = 0; i < 3; i++) {
+		assert_ptr_equal(l[i].config, c);
+		assert_ptr_equal(l[i].session.ctx, &l[i]);
+	}
+	assert_string_equal(l[0].text, "192.0.2.1:25");
+	assert_int_equal(l[0].session.tls, SESSION_TLS_STARTTLS);
+	assert_false(l[0].session.requires_tls);
+	assert_non_null(l[0].tls);
+	assert_non_null(l[0].tls_no_tickets);
+	assert_int_equal(l[1].session.tls, SESSION_TLS_IMPLICIT);
+	assert_true(l[1].session.requires_tls);
+	assert_int_equal(l[1].address.port, 465);
+	assert_int_equal(l[1].address.family, NETADDR_IPV6);
+	assert_int_equal(l[2].address.port, 25);
+	assert_int_equal(l[2].session.tls, SESSION_TLS_OFF);
+	assert_null(l[2].tls);
+	assert_null(l[2].tls_no_tickets);
+	config_unref(&c);
+}
+
+static void reads_rules_with_their_places(void **state)
+{
+	(void)state;
+	struct config *c = load_good(everything);
+	const struct policy_requirement *r = policy_rules_find(c->rules, STR("example.net"));
+	assert_int_equal(r->level, POLICY_LEVEL_VERIFY);
+	assert_int_equal(r->minimum, TLSIO_TLS13);
+	assert_int_equal(r->name_count, 1);
+	assert_string_equal(r->names[0], "mx.example.net");
+	assert_non_null(r->trust);
+	assert_string_equal(r->trust_name, "ca.pem");
+	assert_string_equal(r->source, "postern.conf:20 domain \"example.net\"");
+	assert_int_equal(policy_rules_find(c->rules, STR("a.example.net"))->level,
+		POLICY_LEVEL_ENCRYPT);
+	r = policy_rules_find(c->rules, STR("pinned.example"));
+	assert_int_equal(r->pin_count, 1);
+	assert_int_equal(r->pins[0].spki_sha256[31], 31);
+	assert_null(r->trust);
+	assert_int_equal(policy_rules_find(c->rules, STR("x"))->level, POLICY_LEVEL_MAY);
+	struct netaddr inside, outside;
+	netaddr_parse(STR("192.0.2.7"), 25, &inside, NULL);
+	netaddr_parse(STR("198.51.100.7"), 25, &outside, NULL);
+	assert_true(policy_inbound_may_relay(c->inbound, &inside, NULL));
+	assert_false(policy_inbound_may_relay(c->inbound, &outside, NULL));
+	assert_false(policy_inbound_issues_tickets(c->inbound, &inside));
+	assert_true(policy_inbound_issues_tickets(c->inbound, &outside));
+	struct policy_inbound_refusal no;
+	assert_false(policy_inbound_may_send(c->inbound, &outside, NULL, STR("example.net"), &no));
+	assert_true(policy_inbound_may_send(c->inbound, &outside, NULL, STR("b.example.net"), &no));
+	assert_false(policy_inbound_may_send(c->inbound, &inside, NULL, STR("b.example.net"), &no));
+	assert_true(relay_routes_is_ours(c->routes, STR("example.org")));
+	assert_false(relay_routes_is_ours(c->routes, STR("example.com")));
+	struct relay_destination *d = relay_routes_find(c->routes, c->rules, STR("example.net"));
+	assert_string_equal(d->host, "smarthost.example.net");
+	assert_int_equal(d->requirement->level, POLICY_LEVEL_VERIFY);
+	relay_destination_unref(&d);
+	config_unref(&c);
+}
+
+static void defaults_need_no_words(void **state)
+{
+	(void)state;
+	struct config *c = load_good(LISTEN);
+	assert_null(c->user);
+	assert_string_equal(c->run_directory, "/run/postern");
+	assert_int_equal(c->shutdown_ms, 30000);
+	assert_true(c->workers >= 1);
+	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
+	assert_int_equal(c->log_target, LOG_TARGET_STDERR);
+	assert_int_equal(c->session.message_bytes, 50 << 20);
+	assert_int_equal(c->certificates_not_after_s, 0);
+	assert_null(c->present);
+	assert_string_equal(policy_rules_find(c->rules, STR("x.example"))->source,
+		"built-in default");
+	assert_true(has_warning(c, "no route section"));
+	struct config *second = config_ref(c);
+	config_unref(&c);
+	assert_string_equal(second->hostname, "mx.example.org");
+	config_unref(&second);
+	config_unref(&second);
+}
+
+/* What must be refused, and words of the refusal; every row stands behind one line. */
+static const struct {
+	const char *content, *words;
+} refused[] = {
+	{ "hostname = mx\n" LISTEN, ":2: \"hostname\" is said twice; first at" },
+	{ "listen \"x\" { tls = off }", ":2: in listen \"x\": " },
+	{ "listen \"0.0.0.0:25\" { tls = of }", ":2: in listen \"0.0.0.0:25\": 'tls' is \"of\"" },
+	{ "listen \"0.0.0.0:25\" { }", "TLS needs a certificate: add" },
+	{ "listen \"0.0.0.0:25\" { tls = off require-tls = true }", "nobody could meet it" },
+	{ "listen \"0.0.0.0:25\" { tls = off\n minimum = \"TLS1.3\" }", ":3: in listen" },
+	{ "listen \"0.0.0.0:25\" { tls = off certificates = {x} }", "does nothing with tls" },
+	{ "listen \"0.0.0.0:25\" { tls = off } listen \"0.0.0.0:25\" { tls = off }", "said twice" },
+	{ "listen \"0.0.0.0:25\" { tls = off } listen \"0.0.0.0\" { tls = off }",
+		"is the same address as listen \"0.0.0.0:25\"" },
+	{ "listen { tls = off }", "\"listen\" needs a title: write  listen \"name\" { ... }" },
+	{ "listen = x", "\"listen\" is a section" },
+	{ "user x { }", "\"user\" is no section: write  user = value" },
+	{ "session \"x\" { }", "\"session\" has no title" },
+	{ "user = {a}", "\"user\" takes one value" },
+	{ "user = \"\"", ":2: 'user' is empty" },
+	{ "tls = on", "there is no \"tls\" here" },
+	{ "sesion { }", "there is no \"sesion\" here; did you mean \"session\"?" },
+	{ "session {\n\n mesage-size = \"1MiB\" }",
+		":4: there is no \"mesage-size\" in section session; did you mean \"message-size\"?" },
+	{ "session {\n message-size = \"x\" }", ":3: in session: 'message-size' is \"x\"" },
+	{ "session { recipients = many }", ":2: invalid integer value for option 'recipients'" },
+	{ "workers = 1000", ":2: 'workers' is 1000: must lie between 0 and 256" },
+	{ "workers = 99999999999999999999", "out of range" },
+	{ "shutdown = soon", ":2: 'shutdown' is \"soon\"" },
+	{ "run-directory = \"run\"", "begins with a slash" },
+	{ "log { level = loud }", "must be one of error, warning, info, debug" },
+	{ "client \"192.0.2.1/24\" { }", ":2: in client \"192.0.2.1/24\"" },
+	{ "client \"0.0.0.0/0\" { relay = true }", "open relay" },
+	{ "client \"::/0\" {\n relay = yes }", ":3: in client \"::/0\": 'relay' is true for every" },
+	{ "client \"192.0.2.0/24\" { relay = maybe }", "invalid boolean" },
+	{ "client \"192.0.2.0/24\" { } client \"192.0.2.0/24\" { }", "said twice" },
+	{ "client \"192.0.2.1\" { } client \"192.0.2.1/32\" { }", "say it once" },
+	{ "client \"192.0.2.0/24\" { inbound { require = certificate } }",
+		"but no listen section asks clients for one" },
+	{ "relay-certificates { names = {\"a.example\"} }", "no listen section asks" },
+	{ "relay-certificates { names = {\"*\"} }", "any name at all" },
+	{ "relay-certificates { key-pins = {\"x\"} }", "is no key pin" },
+	{ "domain \"example.org\" { }", "says nothing" },
+	{ "domain \"a b\" { outbound { } }", "is not a domain name" },
+	{ "domain \"example.org\" { outbound { require = tls } }",
+		"must be one of none, may, encrypt, verify" },
+	{ "domain \"example.org\" { outbound { minimum = \"TLS1.1\" } }", "\"TLS1.2\" or \"TLS1.3\"" },
+	{ "domain \"example.org\" { outbound { require = encrypt names = {a} } }",
+		"'names' does nothing with require = \"encrypt\"" },
+	{ "domain \"example.org\" { outbound { require = encrypt authority = \"ca.pem\" } }",
+		"'authority' does nothing" },
+	{ "domain \"example.org\" { outbound { key-pins = {\"00\"} } }", "'key-pins' does nothing" },
+	{ "domain \"example.org\" { outbound { require = verify } }",
+		"in outbound: 'authority' this machine has no roots" },
+	{ "domain \"example.org\" { outbound { require = verify\n authority = \"none.pem\" } }",
+		":3: in outbound: 'authority' /etc/postern/none.pem: No such file" },
+	{ "domain \"example.org\" { outbound { require = verify authority = \"no.pem\" } }",
+		"no.pem" },
+	{ "domain \"example.org\" { outbound { require = may } outbound { } }", "said twice" },
+	{ "domain \"Example.org\" { outbound { } } domain \"example.org.\" { outbound { } }",
+		"has a rule already" },
+	{ "domain \"example.org\" { inbound { require = none minimum = \"TLS1.3\" } }",
+		"which need TLS" },
+	{ "route \"example.org\" { }", "'to' is missing" },
+	{ "route \"example.org\" {\n to = \"pigeon coop\" }", ":3: in route \"example.org\": 'to' is" },
+	{ "route \"a b\" { to = \"maildir /m\" }", "route" },
+	{ "certificate x { chain = \"mx.pem\" }", "'key' is missing" },
+	{ "certificate x { chain = \"mx.pem\" key = \"none\" }", "'key' /etc/postern/none: No such" },
+	{ "certificate x { chain = \"mx.pem\" key = \"other.key\" }", ":2: in certificate \"x\": " },
+	{ "certificate x { chain = \"no.pem\" key = \"mx.key\" }", ":2: in certificate \"x\": " },
+	{ CERTIFICATE "listen \"0.0.0.0:25\" { certificates = {mz} }",
+		"names \"mz\", but there is no section" },
+	{ CERTIFICATE "listen \"0.0.0.0:25\" { client-authority = \"no.pem\" }",
+		"'client-authority'" },
+	{ CERTIFICATE "listen \"0.0.0.0:25\" { minimum = \"SSLv3\" }", "'minimum' is \"SSLv3\"" },
+	{ "listen \"0.0.0.0:25\" { tls = off } relay { client-certificate { chain = \"mx.pem\" } }",
+		"in client-certificate: 'key' is missing" },
+	{ "include \"none.conf\"", ":2: include: /etc/postern/none.conf: No such file" },
+	{ "listen \"0.0.0.0:25\" { tls = off", "is never closed" },
+};
+
+static void refuses_with_place_cause_and_remedy(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		struct buf content = { 0 };
+		struct err err;
+		bool has_listen = strstr(refused[i].content, "listen") != NULL;
+		/* one line in front, what else is needed behind */
+		buf_printf(&content, BASE "%s\n%s", refused[i].content,
+			has_listen ? "" : "listen \"127.0.0.1:2525\" { tls = off }\n");
+		struct config *c = load_str(buf_str(&content), &err);
+		if (c)
+			fail_msg("accepted: %s", refused[i].content);
+		if (!strstr(err.text, refused[i].words))
+			fail_msg("%s\n%s", err.text, refused[i].content);
+		if (strncmp(err.text, "/etc/postern/postern.conf:", 26) != 0)
+			fail_msg("no place: %s", err.text);
+		assert_int_equal(err.kind, ERR_INPUT);
+		buf_release(&content);
+	}
+}
+
+static void a_listener_is_needed(void **state)
+{
+	(void)state;
+	struct err err;
+	assert_null(load_str(STR(BASE), &err));
+	assert_non_null(strstr(err.text, "no listen section: add"));
+}
+
+static void a_full_hostname_is_needed(void **state)
+{
+	(void)state;
+	static const char *const bad[] = { "mx", "a b.example", "mx..example", "[192.0.2.1]", "" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct err err;
+		struct buf content = { 0 };
+		buf_printf(&content, "\nhostname = \"%s\"\nlisten \"0.0.0.0:25\" { tls = off }", bad[i]);
+		assert_null(load_str(buf_str(&content), &err));
+		if (strncmp(err.text, "/etc/postern/postern.conf:2: 'hostname' ", 40) != 0)
+			fail_msg("%s", err.text);
+		buf_release(&content);
+	}
+}
+
+static void a_file_cut_off_inside_a_section_is_refused(void **state)
+{
+	(void)state;
+	int depth = 0;
+	unsigned inside = 0;
+	for (size_t length = 0; length < sizeof(everything) - 1; length++) {
+		struct err err;
+		struct config *c = load_str(str_from(everything, length), &err);
+		if (c && depth > 0)
+			fail_msg("accepted a file cut at %zu: %.*s", length, (int)length, everything);
+		if (!c)
+			assert_int_equal(err.kind, ERR_INPUT);
+		config_unref(&c);
+		inside += depth > 0;
+		depth += (everything[length] == '{') - (everything[length] == '}');
+	}
+	assert_true(inside > 500);
+}
+
+static void included_files_are_parts_of_one(void **state)
+{
+	(void)state;
+	memory_source_put(&files, "/etc/postern/conf.d/x.conf",
+		STR("\ndomain \"example.net\" { outbound { require = verify authority = \"../ca.pem\" } }"));
+	struct config *c = load_good(LISTEN "include \"conf.d/x.conf\"");
+	const struct policy_requirement *r = policy_rules_find(c->rules, STR("example.net"));
+	assert_string_equal(r->source, "x.conf:2 domain \"example.net\"");
+	assert_true(has_file(c, "/etc/postern/conf.d/x.conf"));
+	assert_true(has_file(c, "/etc/postern/conf.d/../ca.pem"));
+	config_unref(&c);
+	struct err err;
+	memory_source_put(&files, "/etc/postern/conf.d/x.conf", STR("\n\nsession { hops = x }"));
+	assert_null(load_str(STR(LISTEN "include \"conf.d/x.conf\""), &err));
+	assert_non_null(strstr(err.text, "/etc/postern/conf.d/x.conf:3: "));
+	memory_source_put(&files, "/etc/postern/conf.d/x.conf", STR("\nuser = b"));
+	assert_null(load_str(STR("user = a " LISTEN "include \"conf.d/x.conf\""), &err));
+	assert_non_null(strstr(err.text, "/etc/postern/conf.d/x.conf:2: \"user\" is said twice; first "
+					 "at /etc/postern/postern.conf:1"));
+}
+
+static void the_environment_does_not_get_in(void **state)
+{
+	(void)state;
+	setenv("POSTERN_TEST_NAME", "/elsewhere", 1);
+	struct config *c = load_good(LISTEN "run-directory = \"/run/${POSTERN_TEST_NAME}\"");
+	assert_string_equal(c->run_directory, "/run/${POSTERN_TEST_NAME}");
+	config_unref(&c);
+}
+
+static void warns_of_what_is_probably_not_meant(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *content, *words;
+	} rows[] = {
+		{ LISTEN "certificate old { chain = \"old.pem\" key = \"old.key\" }",
+			":3: the certificate /etc/postern/old.pem expired on 2026-01-02: renew it" },
+		{ LISTEN CERTIFICATE, ":3: everybody on this machine may read the private key "
+				      "/etc/postern/mx.key" },
+		{ LISTEN "client \"10.0.0.0/7\" { relay = true }", "a great part of the Internet" },
+		{ LISTEN "domain \"a.example\" { outbound { require = verify authority = \"ca.pem\" } }\n"
+			 "route \"a.example\" { to = \"smtp 192.0.2.1:25\" }",
+			":4: route \"a.example\" leads to an address" },
+	};
+	files.exposed = "/etc/postern/mx.key";
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config *c = load_good(rows[i].content);
+		if (!has_warning(c, rows[i].words))
+			fail_msg("%s", c->warnings[0] ? c->warnings[0] : "(no warning)");
+		config_unref(&c);
+	}
+	files.exposed = NULL;
+}
+
+static void verify_takes_the_roots_of_the_machine(void **state)
+{
+	(void)state;
+	memory_source_put(&files, "system", str_of(pems[6]));
+	struct config *c = load_good(LISTEN "domain \"a\" { outbound { require = verify } }\n"
+					    "domain \"b\" { outbound { require = verify } }");
+	const struct policy_requirement *a = policy_rules_find(c->rules, STR("a"));
+	assert_string_equal(a->trust_name, "system");
+	assert_ptr_equal(a->trust, policy_rules_find(c->rules, STR("b"))->trust);
+	assert_string_equal(a->fingerprint, policy_rules_find(c->rules, STR("b"))->fingerprint);
+	config_unref(&c);
+	files.count--;
+}
+
+static void routes_without_tls_are_exempt_from_verify(void **state)
+{
+	(void)state;
+	struct config *c = load_good(LISTEN
+		"domain \"*\" { outbound { require = verify authority = \"ca.pem\" } }\n"
+		"route \"a.example\" { to = \"maildir /var/mail/%d/%u\" }\n"
+		"route \".a.example\" { to = \"lmtp unix:/run/lmtp\" }\n");
+	assert_null(c->warnings[0]);
+	config_unref(&c);
+}
+
+static void reads_no_file_of_this_machine(void **state)
+{
+	(void)state;
+	struct err err;
+	assert_null(load_str(STR(LISTEN "include \"/etc/passwd\""), &err));
+	assert_non_null(strstr(err.text, "include: /etc/passwd: No such file"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_everything),
+		cmocka_unit_test(reads_listeners),
+		cmocka_unit_test(reads_rules_with_their_places),
+		cmocka_unit_test(defaults_need_no_words),
+		cmocka_unit_test(refuses_with_place_cause_and_remedy),
+		cmocka_unit_test(a_listener_is_needed),
+		cmocka_unit_test(a_full_hostname_is_needed),
+		cmocka_unit_test(a_file_cut_off_inside_a_section_is_refused),
+		cmocka_unit_test(included_files_are_parts_of_one),
+		cmocka_unit_test(the_environment_does_not_get_in),
+		cmocka_unit_test(warns_of_what_is_probably_not_meant),
+		cmocka_unit_test(verify_takes_the_roots_of_the_machine),
+		cmocka_unit_test(routes_without_tls_are_exempt_from_verify),
+		cmocka_unit_test(reads_no_file_of_this_machine),
+	};
+	return cmocka_run_group_tests(tests, make_files, free_files);
+}
