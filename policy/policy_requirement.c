@@ -154,7 +154,8 @@ struct policy_requirement *policy_requirement_new(const struct policy_requiremen
 
 struct policy_requirement *policy_requirement_ref(struct policy_requirement *r)
 {
-	r->references++;
+	if (r)
+		r->references++;
 	return r;
 }
 

@@ -52,6 +52,7 @@ struct policy_requirement {
 	char fingerprint[33];	   /* hexadecimal; equal for equal demands, whatever the source */
 };
 
+/* NULL gives NULL. */
 struct policy_requirement *policy_requirement_ref(struct policy_requirement *r);
 void policy_requirement_unref(struct policy_requirement **r);
 

@@ -11,9 +11,9 @@ cfg_opt_t *spool_settings_options(void)
 {
 	static cfg_opt_t options[] = {
 		CFG_STR("directory", "/var/spool/postern", CFGF_NONE),
-		CFG_STR("segment_size", "64MiB", CFGF_NONE),
-		CFG_STR("minimum_free", "256MiB", CFGF_NONE),
-		CFG_INT("maximum_messages", 1000000, CFGF_NONE),
+		CFG_STR("segment-size", "64MiB", CFGF_NONE),
+		CFG_STR("minimum-free", "256MiB", CFGF_NONE),
+		CFG_INT("maximum-messages", 1000000, CFGF_NONE),
 		CFG_END(),
 	};
 	return options;
@@ -28,11 +28,11 @@ int spool_settings_read(cfg_t *section, struct spool_settings *ret, struct err *
 		return conf_error(section, "directory", err,
 			"is \"%s\": write a path that begins with a slash",
 			directory ? directory : "");
-	if (conf_size(section, "segment_size", UINT64_C(1) << 20, UINT64_C(1) << 30,
+	if (conf_size(section, "segment-size", UINT64_C(1) << 20, UINT64_C(1) << 30,
 		    &settings.segment_bytes, err) < 0 ||
-		conf_size(section, "minimum_free", 0, UINT64_C(1) << 50,
+		conf_size(section, "minimum-free", 0, UINT64_C(1) << 50,
 			&settings.minimum_free_bytes, err) < 0 ||
-		conf_count(section, "maximum_messages", 1, MAXIMUM_MESSAGES_MOST, &messages, err) <
+		conf_count(section, "maximum-messages", 1, MAXIMUM_MESSAGES_MOST, &messages, err) <
 			0)
 		return -1;
 	settings.maximum_messages = (uint64_t)messages;

@@ -210,7 +210,7 @@ static void reads_rules_with_their_places(void **state)
 	assert_string_equal(r->names[0], "mx.example.net");
 	assert_non_null(r->trust);
 	assert_string_equal(r->trust_name, "ca.pem");
-	assert_string_equal(r->source, "postern.conf:20 domain \"example.net\"");
+	assert_string_equal(r->source, "postern.conf:19 domain \"example.net\"");
 	assert_int_equal(policy_rules_find(c->rules, STR("a.example.net"))->level,
 		POLICY_LEVEL_ENCRYPT);
 	r = policy_rules_find(c->rules, STR("pinned.example"));
@@ -411,6 +411,7 @@ static void included_files_are_parts_of_one(void **state)
 	(void)state;
 	memory_source_put(&files, "/etc/postern/conf.d/x.conf",
 		STR("\ndomain \"example.net\" { outbound { require = verify authority = \"../ca.pem\" } }"));
+	memory_source_put(&files, "/etc/postern/conf.d/../ca.pem", str_of(pems[6]));
 	struct config *c = load_good(LISTEN "include \"conf.d/x.conf\"");
 	const struct policy_requirement *r = policy_rules_find(c->rules, STR("example.net"));
 	assert_string_equal(r->source, "x.conf:2 domain \"example.net\"");
