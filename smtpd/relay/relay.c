@@ -20,6 +20,7 @@ struct relay {
 	void *ctx;
 	struct relay_resolver *resolver;
 	struct relay_pool *pool;
+	struct relay_maildirs *maildirs;
 	struct list connections; /* all, those that say goodbye included */
 	struct list running;	 /* jobs */
 	struct list ended;	 /* jobs whose outcome is told at the end of the turn */
@@ -345,13 +346,58 @@ static void advance(struct relay_job *job)
 	run_transaction(job);
 }
 
+/* ---- maildirs: one recipient after the other -------------------------------------------------- */
+
+static void deliver_next(struct relay_job *job);
+
+static void settle_next(struct relay_job *job, const struct relay_outcome *outcome)
+{
+	struct relay_recipient *r = &job->recipients[job->settled_count++];
+	r->state = RELAY_RECIPIENT_SETTLED;
+	relay_outcome_copy(r->outcome, outcome);
+}
+
+static void on_delivered(void *ctx, const struct err *error, bool is_full)
+{
+	struct relay_job *job = ctx;
+	struct relay_outcome outcome = { 0 };
+	job->maildir = NULL;
+	if (error)
+		relay_outcome_set(&outcome, RELAY_DEFERRED, is_full ? "4.2.2" : "4.3.0", "%s",
+			error->text);
+	else
+		relay_outcome_set(&outcome, RELAY_DELIVERED, "2.0.0", "kept in the maildir");
+	settle_next(job, &outcome);
+	deliver_next(job);
+}
+
+static void deliver_next(struct relay_job *job)
+{
+	struct relay *relay = job->relay;
+	while (!relay_job_is_settled(job)) {
+		struct str address = job->recipients[job->settled_count].who->address;
+		char *path = relay_maildir_path(job->destination->path, address);
+		if (path) {
+			spool_reader_rewind(job->reader);
+			job->maildir = relay_maildir_deliver(relay->maildirs, path, job->reader,
+				address, relay->settings->hostname, on_delivered, job);
+			free(path);
+			return;
+		}
+		struct relay_outcome outcome = { 0 };
+		relay_outcome_set(&outcome, RELAY_FAILED, "5.1.1",
+			"no mailbox can have such a long name");
+		settle_next(job, &outcome);
+	}
+	end_job(job);
+}
+
 /* ---- the outside ------------------------------------------------------------------------------ */
 
 static void refuse(struct relay_job *job)
 {
 	struct relay_outcome outcome = { 0 };
-	struct str words = str_of(job->destination->text ? job->destination->text :
-				"4.3.5 maildirs come with the next change");
+	struct str words = str_of(job->destination->text);
 	char enhanced[SMTP_REPLY_ENHANCED_BYTES];
 	size_t used = smtp_reply_enhanced(words, enhanced);
 	bool is_temporary = enhanced[0] == '4';
@@ -373,8 +419,10 @@ void relay_start(struct relay *relay, uint64_t message, struct relay_destination
 	relay->job_count++;
 	if (relay_job_is_settled(job))
 		end_job(job);
-	else if (destination->transport == RELAY_REFUSE || destination->transport == RELAY_MAILDIR)
+	else if (destination->transport == RELAY_REFUSE)
 		refuse(job);
+	else if (destination->transport == RELAY_MAILDIR)
+		deliver_next(job);
 	else
 		advance(job);
 }
@@ -391,6 +439,7 @@ struct relay *relay_new(struct tlsio_loop *loop, struct spool *spool,
 	relay->ctx = ctx;
 	relay->resolver = relay_resolver_new(loop, relay_resolver_system);
 	relay->pool = relay_pool_new(present);
+	relay->maildirs = relay_maildirs_new(loop);
 	list_init(&relay->connections);
 	list_init(&relay->running);
 	list_init(&relay->ended);
@@ -442,6 +491,7 @@ void relay_free(struct relay **ref)
 	drop_jobs(&relay->running);
 	drop_jobs(&relay->ended);
 	relay_pool_free(&relay->pool);
+	relay_maildirs_free(&relay->maildirs);
 	relay_resolver_free(&relay->resolver);
 	free(relay);
 }

@@ -77,6 +77,7 @@ void relay_job_free(struct relay_job **ref)
 	list_remove(&job->link);
 	relay_lookup_cancel(&job->lookup);
 	tlsio_dial_cancel(&job->dial);
+	relay_maildir_cancel(&job->maildir);
 	spool_reader_free(&job->reader);
 	relay_destination_unref(&job->destination);
 	free(job->outcomes);

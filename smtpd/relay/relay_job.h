@@ -10,6 +10,7 @@
 #include "libtlsio/base/list.h"
 #include "libtlsio/tlsio_dial.h"
 #include "smtpd/relay/relay_connection.h"
+#include "smtpd/relay/relay_maildir.h"
 #include "smtpd/relay/relay_resolver.h"
 #include "smtpd/relay/relay_transaction.h"
 
@@ -49,6 +50,7 @@ struct relay_job {
 	bool was_refused;     /* by policy, at some address: then that is the reason given */
 	struct relay_outcome failure; /* of the last address */
 	struct relay_connection *connection;
+	struct relay_maildir *maildir;
 	struct relay_job_facts facts;
 };
 

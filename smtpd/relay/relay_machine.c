@@ -166,8 +166,9 @@ static void end_by_judgement(struct relay_machine *m, bool says_quit)
 		j->reason == POLICY_REASON_CERTIFICATE_EXPIRED ||
 		j->reason == POLICY_REASON_VALIDATION_FAILURE;
 	struct relay_outcome outcome = { 0 };
-	relay_outcome_set(&outcome, RELAY_DEFERRED, is_about_certificate ? "4.7.5" : "4.7.4", "%s",
-		j->text);
+	relay_outcome_set(&outcome, RELAY_DEFERRED, is_about_certificate ? "4.7.5" : "4.7.4", "%s%s",
+		j->text, j->verdict == POLICY_IN_CLEAR && m->is_tls_first ?
+		" (but this port speaks TLS from the first byte)" : "");
 	end(m, j->verdict == POLICY_IN_CLEAR && !m->is_tls_first ? RELAY_END_IN_CLEAR :
 		RELAY_END_REFUSED, says_quit, &outcome);
 }
