@@ -1,0 +1,507 @@
+#include "smtpd/sched/sched.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "libtlsio/base/list.h"
+#include "libtlsio/base/mem.h"
+#include "smtpd/sched/sched_heap.h"
+#include "smtpd/sched/sched_job.h"
+
+/* How much a destination is trusted to give a slot back soon. */
+enum sched_rank {
+	RANK_WORKS,    /* succeeded since it last failed */
+	RANK_UNTESTED, /* neither yet */
+	RANK_FAILS,    /* failed last: probed by one job */
+	RANK_COUNT,
+};
+/* New mail and mail that was put off take turns: neither starves the other. */
+enum { FRESH, RETRIED, READY_LISTS };
+
+enum { LONGEST_TIMER_MS = 600000 /* so that a wall clock that jumps is noticed */ };
+
+struct sched_destination {
+	struct list link; /* on sched->turns[rank] while a job of it may start */
+	struct list ready[READY_LISTS];
+	struct list waiting;
+	struct sched_heap_node pause; /* due: monotonic ms */
+	int64_t pause_ms;	      /* the last one; 0: none since success */
+	uint32_t job_count;
+	uint32_t running;
+	uint32_t concurrency;
+	uint8_t rank;
+	uint8_t next_list; /* whose turn it is, FRESH or RETRIED */
+	UT_hash_handle hh;
+	uint32_t key_length;
+	char key[];
+};
+
+struct sched {
+	struct tlsio_loop *loop;
+	const struct sched_settings *settings;
+	const struct sched_events *events;
+	void *ctx;
+	bool is_stopped;
+	struct sched_destination *destinations;
+	struct list turns[RANK_COUNT]; /* destinations with something to start, in rotation */
+	uint32_t running[RANK_COUNT];
+	uint32_t running_all;
+	struct sched_jobs jobs;
+	struct sched_heap waiting; /* jobs by due second */
+	struct sched_heap paused;  /* destinations */
+	struct tlsio_timer timer;
+	struct tlsio_turn turn;
+};
+
+/* ---- destinations ---------------------------------------------------------------------------- */
+
+static bool has_ready(const struct sched_destination *d)
+{
+	return !list_is_empty(&d->ready[FRESH]) || !list_is_empty(&d->ready[RETRIED]);
+}
+
+/* Puts it into or out of the rotation, as its state says. Call after every change. */
+static void place_destination(struct sched *sched, struct sched_destination *d)
+{
+	bool may_start = has_ready(d) && d->pause.place == 0 && d->running < d->concurrency;
+	if (may_start && !list_is_linked(&d->link)) {
+		list_push_back(&sched->turns[d->rank], &d->link);
+		tlsio_turn_request(&sched->turn);
+	} else if (!may_start) {
+		list_remove(&d->link);
+	}
+}
+
+static struct sched_destination *find_destination(struct sched *sched, struct str key)
+{
+	struct sched_destination *d;
+	HASH_FIND(hh, sched->destinations, key.at, key.length, d);
+	return d;
+}
+
+static struct sched_destination *get_destination(struct sched *sched, struct str key)
+{
+	struct sched_destination *d = find_destination(sched, key);
+	if (d)
+		return d;
+	d = mem_zero(sizeof(*d) + key.length + 1);
+	memcpy(d->key, key.at, key.length);
+	d->key_length = (uint32_t)key.length;
+	for (int i = 0; i < READY_LISTS; i++)
+		list_init(&d->ready[i]);
+	list_init(&d->waiting);
+	d->concurrency = (uint32_t)sched->settings->concurrency_start;
+	d->rank = RANK_UNTESTED;
+	HASH_ADD_KEYPTR(hh, sched->destinations, d->key, d->key_length, d);
+	return d;
+}
+
+/* Without jobs it is forgotten, but for one that must not be bothered yet. */
+static void forget_if_idle(struct sched *sched, struct sched_destination *d)
+{
+	if (d->job_count || d->pause.place)
+		return;
+	list_remove(&d->link);
+	HASH_DELETE(hh, sched->destinations, d);
+	free(d);
+}
+
+static void set_rank(struct sched *sched, struct sched_destination *d, enum sched_rank rank)
+{
+	if (d->rank != rank)
+		list_remove(&d->link);
+	d->rank = (uint8_t)rank;
+	place_destination(sched, d);
+}
+
+static void succeed(struct sched *sched, struct sched_destination *d)
+{
+	long most = sched->settings->concurrency_most;
+	sched_heap_remove(&sched->paused, &d->pause);
+	d->pause_ms = 0;
+	if (d->rank == RANK_FAILS)
+		d->concurrency = (uint32_t)sched->settings->concurrency_start;
+	else if ((long)d->concurrency < most)
+		d->concurrency++;
+	set_rank(sched, d, RANK_WORKS);
+}
+
+static void fail(struct sched *sched, struct sched_destination *d)
+{
+	/* those that were under way when it was found dead tell nothing new */
+	if (d->pause.place)
+		return;
+	d->pause_ms = d->pause_ms ? d->pause_ms * 2 : sched->settings->pause_ms;
+	if (d->pause_ms > sched->settings->longest_ms)
+		d->pause_ms = sched->settings->longest_ms;
+	d->concurrency = 1;
+	sched_heap_add(
+		&sched->paused, &d->pause, tlsio_loop_now_ms(sched->loop) + d->pause_ms);
+	set_rank(sched, d, RANK_FAILS);
+}
+
+static void end_pause(struct sched *sched, struct sched_destination *d)
+{
+	sched_heap_remove(&sched->paused, &d->pause);
+	place_destination(sched, d);
+	forget_if_idle(sched, d);
+}
+
+/* ---- jobs ------------------------------------------------------------------------------------ */
+
+static struct sched_job *job_of(struct sched_heap_node *node)
+{
+	return LIST_OWNER(node, struct sched_job, timer);
+}
+
+static void make_ready(struct sched *sched, struct sched_job *job, int list)
+{
+	sched_heap_remove(&sched->waiting, &job->timer);
+	list_remove(&job->link);
+	job->state = SCHED_JOB_READY;
+	list_push_back(&job->destination->ready[list], &job->link);
+	place_destination(sched, job->destination);
+}
+
+/* Ready or waiting, as its due says. */
+static void set_due(struct sched *sched, struct sched_job *job, int64_t due_s, int list)
+{
+	if (due_s <= tlsio_loop_time_s(sched->loop)) {
+		make_ready(sched, job, list);
+		return;
+	}
+	sched_heap_remove(&sched->waiting, &job->timer);
+	list_remove(&job->link);
+	job->state = SCHED_JOB_WAITING;
+	list_push_back(&job->destination->waiting, &job->link);
+	sched_heap_add(&sched->waiting, &job->timer, due_s);
+	if (sched_heap_first(&sched->waiting) == &job->timer)
+		tlsio_turn_request(&sched->turn);
+}
+
+static void free_job(struct sched *sched, struct sched_job *job)
+{
+	struct sched_destination *d = job->destination;
+	sched_heap_remove(&sched->waiting, &job->timer);
+	list_remove(&job->link);
+	sched_jobs_remove(&sched->jobs, job);
+	free(job);
+	d->job_count--;
+	place_destination(sched, d);
+	forget_if_idle(sched, d);
+}
+
+void sched_add(struct sched *sched, uint64_t message, struct str destination, int64_t due_s)
+{
+	struct sched_destination *d = get_destination(sched, destination);
+	struct sched_job *job = sched_jobs_find(&sched->jobs, message);
+	while (job && job->destination != d)
+		job = sched_jobs_next(job);
+	if (job && job->state == SCHED_JOB_RUNNING) {
+		if (!job->is_wanted_again || job->timer.due > due_s)
+			job->timer.due = due_s;
+		job->is_wanted_again = true;
+		return;
+	}
+	if (job) {
+		if (job->state == SCHED_JOB_WAITING && due_s < job->timer.due)
+			set_due(sched, job, due_s, FRESH);
+		return;
+	}
+	job = mem_zero(sizeof(*job));
+	job->message = message;
+	job->destination = d;
+	d->job_count++;
+	sched_jobs_add(&sched->jobs, job);
+	set_due(sched, job, due_s, FRESH);
+}
+
+uint64_t sched_job_message(const struct sched_job *job)
+{
+	return job->message;
+}
+
+struct str sched_job_destination(const struct sched_job *job)
+{
+	return str_from(job->destination->key, job->destination->key_length);
+}
+
+void sched_finish(struct sched *sched, struct sched_job *job, enum sched_result result,
+	int64_t due_s)
+{
+	struct sched_destination *d = job->destination;
+	assert(job->state == SCHED_JOB_RUNNING && d->running > 0);
+	d->running--;
+	sched->running[job->rank]--;
+	sched->running_all--;
+	tlsio_turn_request(&sched->turn);
+	if (result == SCHED_UNREACHABLE)
+		fail(sched, d);
+	else
+		succeed(sched, d);
+	if (result == SCHED_SETTLED && !job->is_wanted_again) {
+		free_job(sched, job);
+		return;
+	}
+	if (job->is_wanted_again && (result == SCHED_SETTLED || job->timer.due < due_s))
+		due_s = job->timer.due;
+	job->is_wanted_again = false;
+	set_due(sched, job, due_s, RETRIED);
+	place_destination(sched, d);
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static struct sched_job *take_job(struct sched_destination *d)
+{
+	int which = d->next_list;
+	if (list_is_empty(&d->ready[which]))
+		which = 1 - which;
+	d->next_list = (uint8_t)(1 - which);
+	struct list *node = list_first(&d->ready[which]);
+	list_remove(node);
+	return LIST_OWNER(node, struct sched_job, link);
+}
+
+/* Slots that this rank may have in all: destinations that fail hold theirs for minutes, and must
+ * leave room for those that work; untested ones may turn out so. */
+static bool rank_may_start(const struct sched *sched, enum sched_rank rank)
+{
+	uint32_t most = (uint32_t)sched->settings->running_most;
+	uint32_t failing = sched->running[RANK_FAILS];
+	if (sched->running_all >= most)
+		return false;
+	if (rank == RANK_FAILS)
+		return failing < (most + 3) / 4;
+	if (rank == RANK_UNTESTED)
+		return failing + sched->running[RANK_UNTESTED] < (3 * most + 3) / 4;
+	return true;
+}
+
+/* A destination with many slots gives way where few are left: each may hold as many as are free,
+ * so some always are. */
+static bool has_share(const struct sched *sched, const struct sched_destination *d)
+{
+	uint32_t left = (uint32_t)sched->settings->running_most - sched->running_all;
+	return d->running == 0 || d->running < left;
+}
+
+static void start(struct sched *sched, struct sched_destination *d)
+{
+	struct sched_job *job = take_job(d);
+	job->state = SCHED_JOB_RUNNING;
+	job->rank = d->rank;
+	d->running++;
+	sched->running[d->rank]++;
+	sched->running_all++;
+	/* to the back of the rotation */
+	list_remove(&d->link);
+	place_destination(sched, d);
+	sched->events->start(sched->ctx, job);
+}
+
+/* One round: every destination of the rank may start one job. True: something was started. */
+static bool start_round(struct sched *sched, enum sched_rank rank)
+{
+	bool has_started = false;
+	struct list round, *node;
+	list_init(&round);
+	/* those that start go to the back of turns, those without a share come back after it */
+	while (rank_may_start(sched, rank) && !sched->is_stopped &&
+		(node = list_first(&sched->turns[rank])) != NULL) {
+		struct sched_destination *d = LIST_OWNER(node, struct sched_destination, link);
+		if (has_share(sched, d)) {
+			start(sched, d);
+			has_started = true;
+		} else {
+			list_remove(node);
+			list_push_back(&round, node);
+		}
+	}
+	while ((node = list_first(&round)) != NULL) {
+		list_remove(node);
+		list_push_back(&sched->turns[rank], node);
+	}
+	return has_started;
+}
+
+static void wake_due(struct sched *sched)
+{
+	struct sched_heap_node *node;
+	int64_t now_s = tlsio_loop_time_s(sched->loop), now_ms = tlsio_loop_now_ms(sched->loop);
+	while ((node = sched_heap_first(&sched->waiting)) && node->due <= now_s)
+		make_ready(sched, job_of(node), RETRIED);
+	while ((node = sched_heap_first(&sched->paused)) && node->due <= now_ms)
+		end_pause(sched, LIST_OWNER(node, struct sched_destination, pause));
+}
+
+static void set_timer(struct sched *sched)
+{
+	struct sched_heap_node *job = sched_heap_first(&sched->waiting);
+	struct sched_heap_node *pause = sched_heap_first(&sched->paused);
+	int64_t after_ms = LONGEST_TIMER_MS;
+	if (!job && !pause) {
+		tlsio_timer_stop(&sched->timer);
+		return;
+	}
+	if (job && job->due - tlsio_loop_time_s(sched->loop) < LONGEST_TIMER_MS / 1000)
+		after_ms = (job->due - tlsio_loop_time_s(sched->loop)) * 1000;
+	if (pause && pause->due - tlsio_loop_now_ms(sched->loop) < after_ms)
+		after_ms = pause->due - tlsio_loop_now_ms(sched->loop);
+	tlsio_timer_start(&sched->timer, after_ms > 0 ? after_ms : 0);
+}
+
+static void on_end_of_turn(void *ctx)
+{
+	struct sched *sched = ctx;
+	wake_due(sched);
+	for (int rank = 0; rank < RANK_COUNT; rank++)
+		start_round(sched, (enum sched_rank)rank);
+	set_timer(sched);
+}
+
+static void on_due(void *ctx)
+{
+	struct sched *sched = ctx;
+	tlsio_turn_request(&sched->turn);
+}
+
+/* ---- the operator ---------------------------------------------------------------------------- */
+
+static size_t flush_waiting(struct sched *sched, struct sched_destination *d)
+{
+	size_t count = 0;
+	bool is_paused = d->pause.place != 0;
+	/* also those whose time had come, but not the destination's */
+	for (int i = 0; i < READY_LISTS && is_paused; i++) {
+		LIST_EACH(node, &d->ready[i])
+			count++;
+	}
+	LIST_EACH_SAFE(node, &d->waiting) {
+		make_ready(sched, LIST_OWNER(node, struct sched_job, link), RETRIED);
+		count++;
+	}
+	if (is_paused)
+		end_pause(sched, d);
+	return count;
+}
+
+size_t sched_flush_all(struct sched *sched)
+{
+	struct sched_destination *d, *next;
+	size_t count = 0;
+	HASH_ITER(hh, sched->destinations, d, next)
+		count += flush_waiting(sched, d);
+	return count;
+}
+
+size_t sched_flush_destination(struct sched *sched, struct str destination)
+{
+	struct sched_destination *d = find_destination(sched, destination);
+	return d ? flush_waiting(sched, d) : 0;
+}
+
+size_t sched_flush_message(struct sched *sched, uint64_t message)
+{
+	size_t count = 0;
+	for (struct sched_job *job = sched_jobs_find(&sched->jobs, message); job;
+		job = sched_jobs_next(job)) {
+		bool is_held = job->destination->pause.place != 0;
+		if (job->state == SCHED_JOB_RUNNING ||
+			(job->state == SCHED_JOB_READY && !is_held))
+			continue;
+		make_ready(sched, job, FRESH);
+		/* first in its queue, since it is the one that was asked for */
+		list_remove(&job->link);
+		list_push_front(&job->destination->ready[FRESH], &job->link);
+		if (is_held)
+			end_pause(sched, job->destination);
+		count++;
+	}
+	return count;
+}
+
+void sched_remove(struct sched *sched, uint64_t message)
+{
+	struct sched_job *job = sched_jobs_find(&sched->jobs, message);
+	while (job) {
+		struct sched_job *next = sched_jobs_next(job);
+		if (job->state == SCHED_JOB_RUNNING)
+			job->is_wanted_again = false;
+		else
+			free_job(sched, job);
+		job = next;
+	}
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct sched *sched_new(struct tlsio_loop *loop, const struct sched_settings *settings,
+	const struct sched_events *events, void *ctx)
+{
+	struct sched *sched = mem_zero(sizeof(*sched));
+	sched->loop = loop;
+	sched->settings = settings;
+	sched->events = events;
+	sched->ctx = ctx;
+	for (int i = 0; i < RANK_COUNT; i++)
+		list_init(&sched->turns[i]);
+	tlsio_timer_init(&sched->timer, loop, on_due, sched);
+	tlsio_turn_init(&sched->turn, loop, on_end_of_turn, sched);
+	return sched;
+}
+
+static void free_jobs(struct sched *sched)
+{
+	for (size_t i = 0; i < sched->jobs.chain_count; i++) {
+		struct sched_job *job = sched->jobs.chains[i];
+		while (job) {
+			struct sched_job *next = job->next;
+			free(job);
+			job = next;
+		}
+	}
+}
+
+void sched_free(struct sched **sched_p)
+{
+	struct sched *sched = *sched_p;
+	struct sched_destination *d, *next;
+	if (!sched)
+		return;
+	*sched_p = NULL;
+	tlsio_timer_stop(&sched->timer);
+	tlsio_turn_cancel(&sched->turn);
+	free_jobs(sched);
+	HASH_ITER(hh, sched->destinations, d, next) {
+		HASH_DELETE(hh, sched->destinations, d);
+		free(d);
+	}
+	sched_jobs_clear(&sched->jobs);
+	sched_heap_clear(&sched->waiting);
+	sched_heap_clear(&sched->paused);
+	free(sched);
+}
+
+void sched_set_settings(struct sched *sched, const struct sched_settings *settings)
+{
+	sched->settings = settings;
+	tlsio_turn_request(&sched->turn);
+}
+
+void sched_stop(struct sched *sched)
+{
+	sched->is_stopped = true;
+}
+
+size_t sched_running_count(const struct sched *sched)
+{
+	return sched->running_all;
+}
+
+size_t sched_waiting_count(const struct sched *sched)
+{
+	return sched->jobs.count - sched->running_all;
+}
