@@ -157,6 +157,14 @@ static bool belong_together(const struct pair *pair)
 		leaf_length == key_length && memcmp(of_leaf, of_key, key_length) == 0;
 }
 
+/* Without the extension everything is allowed. */
+static bool may_sign(gnutls_x509_crt_t leaf)
+{
+	unsigned usage = 0;
+	return gnutls_x509_crt_get_key_usage(leaf, &usage, NULL) < 0 ||
+		(usage & GNUTLS_KEY_DIGITAL_SIGNATURE) != 0;
+}
+
 /* Lower case without the trailing dot, as names are kept and asked for. 0 = no such name. */
 static size_t normalise(struct str text, char into[MAX_NAME_BYTES + 1])
 {
@@ -219,6 +227,12 @@ int tlsio_certstore_builder_add(struct tlsio_certstore_builder *b, const char *c
 		pair_clear(&pair);
 		return err_set(err, ERR_INPUT, "%s: the key does not belong to the certificate %s",
 			key_name, chain_name);
+	}
+	if (!may_sign(pair.chain[0])) {
+		pair_clear(&pair);
+		return err_set(err, ERR_INPUT,
+			"%s: its key usage lacks digitalSignature: no peer would take it for TLS",
+			chain_name);
 	}
 	b->pairs = mem_resize_array(b->pairs, b->pair_count + 1, sizeof(*b->pairs));
 	b->pairs[b->pair_count] = pair;

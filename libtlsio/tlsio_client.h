@@ -2,7 +2,8 @@
  *
  * Promise: the handshake never fails because of the peer's certificate: the whole result is
  *          reported in tlsio_peer and the caller judges (opportunistic users go on, others hang
- *          up). It does fail below the minimum version.
+ *          up). It does fail below the minimum version, and where the certificate's own key usage
+ *          forbids signing (GnuTLS insists).
  */
 #ifndef LIBTLSIO_TLSIO_CLIENT_H
 #define LIBTLSIO_TLSIO_CLIENT_H

@@ -110,6 +110,8 @@ static const struct {
 	{ GNUTLS_E_UNSAFE_RENEGOTIATION_DENIED,
 		"the peer lacks secure renegotiation (RFC 5746), which TLS 1.2 needs" },
 	{ GNUTLS_E_REHANDSHAKE, "the peer asked for a renegotiation, which we refuse" },
+	{ GNUTLS_E_KEY_USAGE_VIOLATION,
+		"the peer's certificate forbids signing with its key (key usage), as TLS must" },
 	{ GNUTLS_E_DECRYPTION_FAILED, "a record from the peer could not be decrypted" },
 	{ GNUTLS_E_PREMATURE_TERMINATION, "the peer closed the connection" },
 };

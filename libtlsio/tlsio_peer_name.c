@@ -6,6 +6,7 @@
 #include <gnutls/x509.h>
 
 #include "libtlsio/base/mem.h"
+#include "libtlsio/tlsio_verify.h"
 
 enum { MAX_NAMES = 200, NAME_CAPACITY = 256 };
 
@@ -36,29 +37,12 @@ static bool dns_name(gnutls_x509_crt_t crt, unsigned index, char text[NAME_CAPAC
 	return length > 0 && memchr(text, '\0', length) == NULL;
 }
 
-/* RFC 9525 6.3: "*" is the whole left-most label and stands for exactly one. */
-static bool name_fits(struct str presented, struct str wanted)
-{
-	if (str_starts(wanted, STR(".")))
-		return presented.length > wanted.length && str_ends_nocase(presented, wanted);
-	if (str_equal_nocase(presented, wanted))
-		return true;
-	size_t dot = str_find(wanted, '.');
-	return str_starts(presented, STR("*.")) && dot > 0 && dot < wanted.length &&
-		str_equal_nocase(str_skip(presented, 1), str_skip(wanted, dot));
-}
-
 bool tlsio_peer_has_name(const struct tlsio_peer *peer, const char *name)
 {
 	gnutls_x509_crt_t crt = peer->chain_count ? parse(&peer->chain[0]) : NULL;
 	if (!crt)
 		return false;
-	bool found = false, end = false;
-	for (unsigned i = 0; !found && !end && i < MAX_NAMES; i++) {
-		char text[NAME_CAPACITY];
-		if (dns_name(crt, i, text, &end))
-			found = name_fits(str_of(text), str_of(name));
-	}
+	bool found = tlsio_verify_name(crt, name);
 	gnutls_x509_crt_deinit(crt);
 	return found;
 }

@@ -99,28 +99,43 @@ bool tlsio_verify_has_dns_names(gnutls_x509_crt_t leaf)
 static bool is_below(struct str presented, struct str suffix)
 {
 	if (str_starts(presented, STR("*.")))
-		return presented.length - 1 >= suffix.length &&
-			str_ends_nocase(str_skip(presented, 1), suffix);
-	return presented.length > suffix.length && str_ends_nocase(presented, suffix);
+		presented = str_skip(presented, 1);
+	else if (presented.length == suffix.length)
+		return false; /* ".example.net" itself is no host */
+	return presented.length >= suffix.length && str_ends_nocase(presented, suffix);
 }
 
-static bool has_name_below(gnutls_x509_crt_t leaf, struct str suffix)
+/* RFC 9525 6.3: "*" is the whole left-most label, stands for exactly one, and not over a whole
+ * top-level domain. GnuTLS's own comparison takes "*x.example.net" too. */
+static bool is_same_host(struct str presented, struct str wanted)
 {
-	char text[MAX_DNS_NAME_BYTES + 1];
-	size_t length;
-	bool end = false;
-	for (unsigned i = 0; !end; i++)
-		if (dns_name(leaf, i, text, &length, &end) &&
-			is_below(str_from(text, length), suffix))
-			return true;
-	return false;
+	if (str_equal_nocase(presented, wanted))
+		return !str_starts(presented, STR("*"));
+	size_t dot = str_find(wanted, '.');
+	if (!str_starts(presented, STR("*.")) || dot == 0 || dot == wanted.length)
+		return false;
+	struct str domain = str_skip(presented, 2);
+	return str_find(domain, '.') < domain.length && str_find(domain, '*') == domain.length &&
+		str_equal_nocase(domain, str_skip(wanted, dot + 1));
 }
 
 bool tlsio_verify_name(gnutls_x509_crt_t leaf, const char *name)
 {
-	if (name[0] == '.')
-		return name[1] && has_name_below(leaf, str_of(name));
-	/* Without a dNSName GnuTLS would look at the common name. */
-	return name[0] && tlsio_verify_has_dns_names(leaf) &&
-		gnutls_x509_crt_check_hostname2(leaf, name, 0);
+	char text[MAX_DNS_NAME_BYTES + 1];
+	size_t length;
+	bool end = false;
+	struct str wanted = str_of(name);
+	if (wanted.length > 1 && wanted.at[wanted.length - 1] == '.')
+		wanted.length--;
+	bool is_suffix = str_starts(wanted, STR("."));
+	if (wanted.length < (is_suffix ? 2 : 1))
+		return false;
+	for (unsigned i = 0; !end; i++) {
+		if (!dns_name(leaf, i, text, &length, &end))
+			continue;
+		struct str presented = str_from(text, length);
+		if (is_suffix ? is_below(presented, wanted) : is_same_host(presented, wanted))
+			return true;
+	}
+	return false;
 }

@@ -159,10 +159,21 @@ struct tlsio_trust *fake_ca_trust(const struct fake_ca *ca)
 	return trust;
 }
 
-static void add_san(gnutls_x509_crt_t crt, struct str name)
+static void add_san(gnutls_x509_crt_t crt, const char *name)
 {
-	must(gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, name.at,
-		     (unsigned)name.length, GNUTLS_FSAN_APPEND),
+	must(gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, name,
+		     (unsigned)strlen(name), GNUTLS_FSAN_APPEND),
+		"SAN");
+}
+
+/* By hand: GnuTLS would cut the name at a NUL. SEQUENCE { [2] IA5String } in short lengths. */
+static void set_odd_san(gnutls_x509_crt_t crt, struct str name)
+{
+	unsigned char der[128] = { 0x30, (unsigned char)(name.length + 2), 0x82,
+		(unsigned char)name.length };
+	must(name.length <= 120 ? 0 : GNUTLS_E_INVALID_REQUEST, "odd name");
+	memcpy(der + 4, name.at, name.length);
+	must(gnutls_x509_crt_set_extension_by_oid(crt, "2.5.29.17", der, name.length + 4, 0),
 		"SAN");
 }
 
@@ -190,9 +201,9 @@ static gnutls_x509_crt_t leaf_crt(const struct fake_ca *ca, const struct fake_le
 		"usage");
 	add_purposes(crt, wishes->purpose);
 	for (int i = 0; i < FAKE_LEAF_NAMES && wishes->names[i]; i++)
-		add_san(crt, str_of(wishes->names[i]));
+		add_san(crt, wishes->names[i]);
 	if (wishes->odd_name.length > 0)
-		add_san(crt, wishes->odd_name);
+		set_odd_san(crt, wishes->odd_name);
 	if (wishes->is_self_signed)
 		sign(crt, crt, key, wishes->is_sha1_signed);
 	else
