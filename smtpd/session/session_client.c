@@ -182,7 +182,10 @@ static void start_upgrade(struct session_client *c)
 {
 	struct err why;
 	struct tlsio_server *tls = tls_of(c);
-	session_machine_upgrade(&c->machine, tlsio_upgrade_hold(c->stream));
+	size_t leftover_bytes = tlsio_upgrade_hold(c->stream);
+	if (leftover_bytes)
+		session_log_leftover(c, leftover_bytes);
+	session_machine_upgrade(&c->machine, leftover_bytes);
 	if (c->machine.phase != SESSION_PHASE_UPGRADING)
 		return;
 	if (!tls || tlsio_upgrade_server(c->stream, tls, &why) != 0)

@@ -102,6 +102,17 @@ void session_log_end(const struct session_client *c, const struct err *why)
 	log_end(&l);
 }
 
+void session_log_leftover(const struct session_client *c, size_t bytes)
+{
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_WARNING, "starttls-leftover");
+	if (l.is_off)
+		return;
+	add_client(&l, &c->remote, c->machine.hello);
+	log_number(&l, "bytes", (int64_t)bytes);
+	log_end(&l);
+}
+
 void session_log_turned_away(const struct netaddr *client, const char *reason)
 {
 	struct log_line l;

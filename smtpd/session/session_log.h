@@ -12,6 +12,8 @@ void session_log_refusal(const struct session_client *client, enum smtp_verb ver
 	struct str argument, const struct session_refusal *refusal);
 /* why: what ended it from the other side, or NULL. */
 void session_log_end(const struct session_client *client, const struct err *why);
+/* Plaintext behind STARTTLS: a broken client, or somebody in between. */
+void session_log_leftover(const struct session_client *client, size_t bytes);
 void session_log_turned_away(const struct netaddr *client, const char *reason);
 
 #endif

@@ -176,10 +176,13 @@ struct dialogue_client *dialogue_house_connect(struct dialogue_house *house, con
 bool dialogue_house_secure(struct dialogue_house *house, struct dialogue_client *c)
 {
 	struct tlsio_client *wishes = dialogue_tls_client();
-	tlsio_upgrade_hold(c->stream);
-	int rc = house->listener.tls == SESSION_TLS_IMPLICIT
-			 ? tlsio_upgrade_client_at_once(c->stream, wishes, NULL)
-			 : tlsio_upgrade_client(c->stream, wishes, NULL);
+	int rc;
+	if (house->listener.tls == SESSION_TLS_IMPLICIT) {
+		rc = tlsio_upgrade_client_at_once(c->stream, wishes, NULL);
+	} else {
+		tlsio_upgrade_hold(c->stream);
+		rc = tlsio_upgrade_client(c->stream, wishes, NULL);
+	}
 	dialogue_house_settle(house);
 	tlsio_client_unref(&wishes);
 	return rc == 0 && c->is_secured;

@@ -279,6 +279,7 @@ static bool run_count(struct dialogue *d, struct str rest)
 static bool run_spool_order(struct dialogue *d, struct str rest)
 {
 	struct str what = str_next_word(&rest);
+	rest = str_trim(rest);
 	struct spool *spool = d->house.spool;
 	enum err_kind kind = str_equal(rest, STR("limit")) ? ERR_LIMIT : ERR_SYSTEM;
 	if (str_equal(rest, STR("works")))
