@@ -183,7 +183,7 @@ static void keep_what_cannot_change(struct supervise *s, struct supervise_plan *
 			s->plan.workers);
 	now->workers = s->plan.workers;
 	keep_text(&now->user, &s->plan.user, "user");
-	keep_text(&now->run_directory, &s->plan.run_directory, "run_directory");
+	keep_text(&now->run_directory, &s->plan.run_directory, "run-directory");
 	keep_text(&now->spool_directory, &s->plan.spool_directory, "spool directory");
 }
 

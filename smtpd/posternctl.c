@@ -1,0 +1,413 @@
+/* posternctl: the operator's hand: what waits in the queue and why, try now, remove, status.
+ *
+ * Joins: control (asks every worker, prints) and config (check-config). Needs no library of mail.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libtlsio/base/file.h"
+#include "libtlsio/base/mem.h"
+#include "smtpd/check_config.h"
+#include "smtpd/config/config_options.h"
+#include "smtpd/config/config_text.h"
+#include "smtpd/control/control_client.h"
+#include "smtpd/control/control_print.h"
+
+#define CONFIG_BYTES_MOST (4u << 20)
+
+struct hand {
+	const char *config_path;   /* as given with -c, or NULL */
+	const char *run_directory; /* as given, or NULL */
+	bool is_json, is_sure;
+	struct buf out;
+	bool is_open;	 /* a JSON object has begun */
+	uint64_t found;	 /* records or bytes that came */
+	int64_t messages, message_bytes;
+};
+
+static int usage_error(const char *words)
+{
+	fprintf(stderr, "posternctl: %s; see `posternctl help`\n", words);
+	return 2;
+}
+
+static void flush_out(struct hand *h)
+{
+	struct str out = buf_str(&h->out);
+	if (fwrite(out.at, 1, out.length, stdout) != out.length) {
+		perror("posternctl: standard output");
+		exit(EXIT_FAILURE);
+	}
+	buf_clear(&h->out);
+}
+
+/* ---- where posternd is ------------------------------------------------------------------------------------- */
+
+static int read_config(void *ctx, const char *path, struct buf *ret, struct err *err)
+{
+	(void)ctx;
+	return file_read(path, CONFIG_BYTES_MOST, ret, err);
+}
+
+/* Without config_load, since an operator need not be able to read the keys. Gives, NULL when the
+ * file cannot be read. */
+static char *run_directory_of(const char *config_path, struct err *err)
+{
+	struct config_text text = { 0 };
+	char *found = NULL;
+	if (config_text_load(&text, config_path, read_config, NULL, err) == 0) {
+		cfg_t *cfg = cfg_init(config_options(), CFGF_NONE);
+		if (cfg_parse_buf(cfg, buf_text(&text.plain)) == CFG_SUCCESS)
+			found = mem_dup(cfg_getstr(cfg, "run-directory"));
+		else
+			err_set(err, ERR_INPUT, "%s is not understood", config_path);
+		cfg_free(cfg);
+	}
+	config_text_clear(&text);
+	return found;
+}
+
+static char *find_run_directory(const struct hand *h)
+{
+	struct err err;
+	if (h->run_directory)
+		return mem_dup(h->run_directory);
+	if (!h->config_path && access(CHECK_CONFIG_PATH, R_OK) != 0)
+		return mem_dup("/run/postern");
+	char *found = run_directory_of(h->config_path ? h->config_path : CHECK_CONFIG_PATH, &err);
+	if (!found)
+		fprintf(stderr, "posternctl: %s\n", err.text);
+	return found;
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------- */
+
+static void on_failed(void *ctx, const char *socket, const struct err *err)
+{
+	(void)ctx;
+	struct buf safe = { 0 };
+	control_print_safe(&safe, str_of(err->text));
+	fprintf(stderr, "posternctl: %s: %s\n", socket, buf_text(&safe));
+	buf_release(&safe);
+}
+
+static void on_data(void *ctx, struct str bytes)
+{
+	struct hand *h = ctx;
+	h->found += bytes.length;
+	buf_append_str(&h->out, bytes);
+	flush_out(h);
+}
+
+static void on_nothing(void *ctx, const struct control_record *record)
+{
+	(void)ctx;
+	(void)record;
+}
+
+/* Asks all workers; the exit status. */
+static int ask(struct hand *h, void (*on_record)(void *ctx, const struct control_record *record),
+	const char *const words[], size_t count)
+{
+	const struct control_client_events events = { .record = on_record, .data = on_data,
+		.failed = on_failed };
+	struct err err;
+	char *directory = find_run_directory(h);
+	if (!directory)
+		return EXIT_FAILURE;
+	int failures = control_client_ask(directory, words, count, &events, h, &err);
+	if (failures < 0)
+		fprintf(stderr, "posternctl: %s\n", err.text);
+	free(directory);
+	flush_out(h);
+	return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* ---- queue ---------------------------------------------------------------------------------------------------- */
+
+/* Messages as JSON: {...,"to":[{recipient},...]} on one line each. */
+static void close_json(struct hand *h)
+{
+	if (h->is_open)
+		buf_append_text(&h->out, "]}\n");
+	h->is_open = false;
+}
+
+static void put_json(struct hand *h, const struct control_record *record)
+{
+	if (str_equal(record->name, STR("recipient")) && h->is_open) {
+		if (buf_str(&h->out).at[h->out.length - 1] != '[')
+			buf_append_byte(&h->out, ',');
+		control_print_json(&h->out, record, false);
+		return;
+	}
+	close_json(h);
+	bool is_message = str_equal(record->name, STR("message"));
+	control_print_json(&h->out, record, is_message);
+	buf_append_text(&h->out, is_message ? ",\"to\":[" : "\n");
+	h->is_open = is_message;
+}
+
+static void on_queue_record(void *ctx, const struct control_record *record)
+{
+	struct hand *h = ctx;
+	h->found++;
+	if (h->is_json)
+		put_json(h, record);
+	else if (str_equal(record->name, STR("message")))
+		control_print_queue_message(&h->out, record);
+	else if (str_equal(record->name, STR("recipient")))
+		control_print_queue_recipient(&h->out, record);
+	else
+		control_print_show(&h->out, record);
+	if (!h->is_open || h->out.length > CONTROL_DATA_BYTES)
+		flush_out(h);
+}
+
+static void on_count(void *ctx, const struct control_record *record)
+{
+	struct hand *h = ctx;
+	h->messages += control_record_number(record, "messages");
+	h->message_bytes += control_record_number(record, "message_bytes");
+}
+
+static int list_queue(struct hand *h)
+{
+	int status = EXIT_SUCCESS;
+	if (!h->is_json) {
+		status = ask(h, on_count, (const char *[]){ "status" }, 1);
+		buf_printf(&h->out, "%lld message%s", (long long)h->messages,
+			h->messages == 1 ? "" : "s");
+		if (h->messages) {
+			buf_append_text(&h->out, ", ");
+			control_print_size(&h->out, h->message_bytes);
+			buf_append_text(&h->out, "\nID               AGE    SIZE   SENDER");
+		}
+		buf_append_byte(&h->out, '\n');
+		if (status != EXIT_SUCCESS && !h->messages) {
+			buf_clear(&h->out);
+			return status;
+		}
+	}
+	int listed = ask(h, on_queue_record, (const char *[]){ "queue" }, 1);
+	close_json(h);
+	flush_out(h);
+	return status == EXIT_SUCCESS ? listed : status;
+}
+
+static void on_show_record(void *ctx, const struct control_record *record)
+{
+	struct hand *h = ctx;
+	h->found++;
+	if (h->is_json)
+		put_json(h, record);
+	else
+		control_print_show(&h->out, record);
+}
+
+static int not_found(const char *id)
+{
+	fprintf(stderr,
+		"posternctl: no message %s in the queue (delivered, removed, or a typing error?)\n", id);
+	return EXIT_FAILURE;
+}
+
+static int run_queue(struct hand *h, int argc, char **argv)
+{
+	if (argc == 1)
+		return list_queue(h);
+	bool is_show = strcmp(argv[1], "show") == 0, is_cat = strcmp(argv[1], "cat") == 0;
+	if (!(is_show || is_cat) || argc != 3)
+		return usage_error("`queue` is followed by nothing, `show ID` or `cat ID`");
+	int status = ask(h, is_show ? on_show_record : on_nothing,
+		(const char *[]){ argv[1], argv[2] }, 2);
+	close_json(h);
+	flush_out(h);
+	return status == EXIT_SUCCESS && !h->found ? not_found(argv[2]) : status;
+}
+
+/* ---- flush, remove ---------------------------------------------------------------------------------------------- */
+
+static void on_sum(void *ctx, const struct control_record *record)
+{
+	struct hand *h = ctx;
+	h->found++;
+	h->messages += control_record_number(record, "count");
+}
+
+static int run_flush(struct hand *h, int argc, char **argv)
+{
+	const char *words[3] = { "flush", "all" };
+	for (int i = 1; i < argc && i < 3; i++)
+		words[i] = argv[i];
+	bool is_domain = strcmp(words[1], "domain") == 0;
+	if (argc > 3 || is_domain != (argc == 3))
+		return usage_error("`flush` is followed by nothing, `all`, an ID, or `domain NAME`");
+	int status = ask(h, on_sum, words, is_domain ? 3 : 2);
+	if (status == EXIT_SUCCESS)
+		printf("%lld deliver%s due now\n", (long long)h->messages,
+			h->messages == 1 ? "y is" : "ies are");
+	return status;
+}
+
+static bool is_confirmed(struct hand *h, const char *id)
+{
+	char answer[16];
+	if (h->is_sure)
+		return true;
+	if (!isatty(STDIN_FILENO)) {
+		fputs("posternctl: say --yes to remove without being asked\n", stderr);
+		return false;
+	}
+	if (ask(h, on_show_record, (const char *[]){ "show", id }, 2) != EXIT_SUCCESS)
+		return false;
+	if (!h->found) {
+		not_found(id);
+		return false;
+	}
+	h->found = 0;
+	printf("Remove this message, telling nobody? [y/N] ");
+	fflush(stdout);
+	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static int run_remove(struct hand *h, int argc, char **argv)
+{
+	if (argc != 2)
+		return usage_error("`remove` is followed by the ID of a message");
+	h->is_json = false;
+	if (!is_confirmed(h, argv[1]))
+		return EXIT_FAILURE;
+	int status = ask(h, on_sum, (const char *[]){ "remove", argv[1] }, 2);
+	if (status != EXIT_SUCCESS)
+		return status;
+	if (!h->found)
+		return not_found(argv[1]);
+	printf("removed %s (%lld recipient%s)\n", argv[1], (long long)h->messages,
+		h->messages == 1 ? "" : "s");
+	return EXIT_SUCCESS;
+}
+
+/* ---- status, check-config, help ------------------------------------------------------------------------------------ */
+
+static void on_worker(void *ctx, const struct control_record *record)
+{
+	struct hand *h = ctx;
+	if (h->is_json) {
+		control_print_json(&h->out, record, false);
+		buf_append_byte(&h->out, '\n');
+	} else
+		control_print_worker(&h->out, record, time(NULL));
+}
+
+static int run_status(struct hand *h, int argc, char **argv)
+{
+	(void)argv;
+	if (argc != 1)
+		return usage_error("`status` takes no argument");
+	return ask(h, on_worker, (const char *[]){ "status" }, 1);
+}
+
+static int run_check_config(struct hand *h, int argc, char **argv)
+{
+	if (argc > 2)
+		return usage_error("`check-config` is followed by one file at most");
+	const char *given = argc == 2 ? argv[1] : h->config_path;
+	return check_config(given ? given : CHECK_CONFIG_PATH);
+}
+
+static int run_help(struct hand *h, int argc, char **argv);
+
+static const struct subcommand {
+	const char *name;
+	int (*run)(struct hand *h, int argc, char **argv);
+	const char *form, *words;
+} subcommands[] = {
+	{ "queue", run_queue, "queue", "what waits: who, to whom, since when, and why" },
+	{ "queue", run_queue, "queue show ID", "all about one message" },
+	{ "queue", run_queue, "queue cat ID", "its header and body" },
+	{ "flush", run_flush, "flush [all|ID|domain NAME]", "try now" },
+	{ "remove", run_remove, "remove ID [--yes]", "drop a message, telling nobody" },
+	{ "status", run_status, "status", "each worker: sessions, TLS, queue, spool" },
+	{ "check-config", run_check_config, "check-config [FILE]", "is it right? (needs no posternd)" },
+	{ "help", run_help, "help", "this" },
+};
+
+static void print_usage(FILE *to)
+{
+	fputs("usage: posternctl [options] command\n\n", to);
+	for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++)
+		fprintf(to, "  %-28s %s\n", subcommands[i].form, subcommands[i].words);
+	fputs("\n"
+	      "  -c, --config FILE            where posternd's configuration is (default\n"
+	      "                               " CHECK_CONFIG_PATH ")\n"
+	      "      --run-directory DIR      where its sockets are (default: as configured)\n"
+	      "      --json                   queue, show and status: one JSON object per line\n"
+	      "      --yes                    remove without asking\n"
+	      "      --help, --version\n",
+		to);
+}
+
+static int run_help(struct hand *h, int argc, char **argv)
+{
+	(void)h;
+	(void)argc;
+	(void)argv;
+	print_usage(stdout);
+	return EXIT_SUCCESS;
+}
+
+static int dispatch(struct hand *h, int argc, char **argv)
+{
+	for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++)
+		if (strcmp(subcommands[i].name, argv[0]) == 0)
+			return subcommands[i].run(h, argc, argv);
+	fprintf(stderr, "posternctl: unknown command '%s'; see `posternctl help`\n", argv[0]);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+		{ "run-directory", required_argument, NULL, 'r' }, { "json", no_argument, NULL, 'j' },
+		{ "yes", no_argument, NULL, 'y' }, { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
+	struct hand h = { 0 };
+	int option;
+	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			h.config_path = optarg;
+			break;
+		case 'r':
+			h.run_directory = optarg;
+			break;
+		case 'j':
+			h.is_json = true;
+			break;
+		case 'y':
+			h.is_sure = true;
+			break;
+		case 'h':
+			print_usage(stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("posternctl (" PACKAGE_NAME ") " PACKAGE_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			print_usage(stderr);
+			return 2;
+		}
+	}
+	if (optind == argc) {
+		print_usage(stderr);
+		return 2;
+	}
+	int status = dispatch(&h, argc - optind, argv + optind);
+	buf_release(&h.out);
+	return status;
+}
