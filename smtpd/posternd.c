@@ -94,6 +94,26 @@ static struct config *receive(struct daemon *d, const struct supervise_offer *of
 	return config;
 }
 
+static struct spool *spool_of(const void *ctx, size_t index)
+{
+	return worker_spool(ctx, index);
+}
+
+static struct sched *sched_of(const void *ctx, size_t index)
+{
+	return worker_sched(ctx, index);
+}
+
+static const struct session_service *sessions_of(const void *ctx)
+{
+	return worker_sessions(ctx);
+}
+
+static const struct config *config_of(const void *ctx)
+{
+	return worker_config(ctx);
+}
+
 static int start(void *ctx, const struct supervise_birth *birth,
 	const struct supervise_offer *offer, struct err *err)
 {
@@ -108,7 +128,9 @@ static int start(void *ctx, const struct supervise_birth *birth,
 		d->config, offer->listen_fds, err);
 	if (!d->worker)
 		return -1;
-	d->control = control_worker_new(birth->loop, birth->control_fd, d->worker);
+	const struct control_rooms rooms = { .number = birth->number, .ctx = d->worker,
+		.spool = spool_of, .sched = sched_of, .sessions = sessions_of, .config = config_of };
+	d->control = control_worker_new(birth->loop, birth->control_fd, &rooms);
 	return 0;
 }
 

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "libtlsio/base/log.h"
 #include "libtlsio/base/mem.h"
 #include "smtpd/relay/relay_routes.h"
 #include "smtpd/spool/spool.h"
@@ -13,7 +12,7 @@
 #define FIELD_BYTES 1000
 
 struct walk {
-	const struct worker *worker;
+	const struct control_rooms *rooms;
 	int64_t now_s;
 	bool is_list;		     /* all messages, waiting recipients only */
 	size_t shard;
@@ -110,7 +109,7 @@ static void put_recipient(struct buf *out, const struct walk *w, const struct sp
 		control_put_number(out, "due", r->due_s);
 		control_put_number(out, "due_in",
 			r->due_s > w->now_s ? r->due_s - w->now_s : 0);
-		put_destination(out, worker_config(w->worker), r->address);
+		put_destination(out, w->rooms->config(w->rooms->ctx), r->address);
 	}
 	put(out, "reason", r->reason);
 	put(out, "orcpt", r->orcpt);
@@ -123,7 +122,7 @@ static void put_recipient(struct buf *out, const struct walk *w, const struct sp
 static bool open_next(struct walk *w, struct buf *out)
 {
 	const struct spool *spool;
-	while ((spool = worker_spool(w->worker, w->shard)) != NULL) {
+	while ((spool = control_rooms_spool(w->rooms, w->shard)) != NULL) {
 		w->after = spool_next_id(spool, w->after);
 		if (!w->after) {
 			w->shard++;
@@ -132,7 +131,7 @@ static bool open_next(struct walk *w, struct buf *out)
 		struct err err;
 		char id[17];
 		w->recipient = 0;
-		w->reader = spool_read(worker_spool(w->worker, w->shard), w->after, &err);
+		w->reader = spool_read(control_rooms_spool(w->rooms, w->shard), w->after, &err);
 		if (w->reader) {
 			put_message(out, spool_reader_envelope(w->reader), w);
 		} else if (err.kind != ERR_INPUT) { /* damaged: say so and go on */
@@ -174,25 +173,26 @@ static void step_walk(void *state, struct control_answer *answer)
 	}
 }
 
-static struct walk *walk_new(const struct worker *worker, int64_t now_s)
+static struct walk *walk_new(const struct control_rooms *rooms, int64_t now_s)
 {
 	struct walk *w = mem_zero(sizeof(*w));
-	w->worker = worker;
+	w->rooms = rooms;
 	w->now_s = now_s;
 	return w;
 }
 
-void control_queue_list(struct control_answer *answer, const struct worker *worker, int64_t now_s)
+void control_queue_list(
+	struct control_answer *answer, const struct control_rooms *rooms, int64_t now_s)
 {
-	struct walk *w = walk_new(worker, now_s);
+	struct walk *w = walk_new(rooms, now_s);
 	w->is_list = true;
 	control_answer_more(answer, step_walk, end_walk, w);
 }
 
-void control_queue_show(struct control_answer *answer, const struct worker *worker,
+void control_queue_show(struct control_answer *answer, const struct control_rooms *rooms,
 	struct spool_reader *reader, int64_t now_s)
 {
-	struct walk *w = walk_new(worker, now_s);
+	struct walk *w = walk_new(rooms, now_s);
 	w->reader = reader;
 	put_message(control_answer_out(answer), spool_reader_envelope(reader), w);
 	control_answer_more(answer, step_walk, end_walk, w);

@@ -10,12 +10,13 @@
 #include <stdint.h>
 
 #include "smtpd/control/control_server.h"
-#include "smtpd/worker.h"
+#include "smtpd/control/control_rooms.h"
 
-/* Every message with its waiting recipients. */
-void control_queue_list(struct control_answer *answer, const struct worker *worker, int64_t now_s);
+/* rooms are borrowed for the answer's life. Every message with its waiting recipients. */
+void control_queue_list(
+	struct control_answer *answer, const struct control_rooms *rooms, int64_t now_s);
 /* One message with all its recipients. Takes reader. */
-void control_queue_show(struct control_answer *answer, const struct worker *worker,
+void control_queue_show(struct control_answer *answer, const struct control_rooms *rooms,
 	struct spool_reader *reader, int64_t now_s);
 /* Header and body. Takes reader. */
 void control_queue_cat(struct control_answer *answer, struct spool_reader *reader);

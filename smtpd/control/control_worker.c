@@ -14,17 +14,17 @@
 
 struct control_worker {
 	struct tlsio_loop *loop;
-	struct worker *worker;
+	struct control_rooms rooms;
 	struct control_server *server;
 	int64_t started_s;
 };
 
 /* ---- status ------------------------------------------------------------------------------------- */
 
-static void put_sessions(struct buf *out, const struct worker *worker)
+static void put_sessions(struct buf *out, const struct control_rooms *rooms)
 {
 	struct session_counters c;
-	session_service_counters(worker_sessions(worker), &c);
+	session_service_counters(rooms->sessions(rooms->ctx), &c);
 	control_put_number(out, "sessions", (int64_t)c.open_sessions);
 	control_put_number(out, "connections", (int64_t)c.connections);
 	control_put_number(out, "refused_connections", (int64_t)c.refused_connections);
@@ -35,12 +35,12 @@ static void put_sessions(struct buf *out, const struct worker *worker)
 	control_put_number(out, "tls_failed", (int64_t)c.tls_failed);
 }
 
-static void put_queue(struct buf *out, const struct worker *worker)
+static void put_queue(struct buf *out, const struct control_rooms *rooms)
 {
 	struct spool_summary all = { .is_accepting = true }, one;
 	size_t running = 0, waiting = 0, shards = 0;
-	for (; worker_spool(worker, shards); shards++) {
-		spool_summarise(worker_spool(worker, shards), &one);
+	for (; control_rooms_spool(rooms, shards); shards++) {
+		spool_summarise(control_rooms_spool(rooms, shards), &one);
 		all.messages += one.messages;
 		all.message_bytes += one.message_bytes;
 		all.segments += one.segments;
@@ -48,8 +48,8 @@ static void put_queue(struct buf *out, const struct worker *worker)
 		all.commits += one.commits;
 		all.syncs += one.syncs;
 		all.is_accepting &= one.is_accepting;
-		running += sched_running_count(worker_sched(worker, shards));
-		waiting += sched_waiting_count(worker_sched(worker, shards));
+		running += sched_running_count(control_rooms_sched(rooms, shards));
+		waiting += sched_waiting_count(control_rooms_sched(rooms, shards));
 	}
 	control_put_number(out, "shards", (int64_t)shards);
 	control_put_number(out, "messages", (int64_t)all.messages);
@@ -68,10 +68,10 @@ static void run_status(
 {
 	(void)request;
 	const struct control_worker *c = ctx;
-	const struct config *config = worker_config(c->worker);
+	const struct config *config = c->rooms.config(c->rooms.ctx);
 	struct buf *out = control_answer_out(answer);
 	control_put_begin(out, "worker");
-	control_put_number(out, "worker", worker_number(c->worker));
+	control_put_number(out, "worker", c->rooms.number);
 	control_put_number(out, "pid", getpid());
 	control_put_number(out, "started", c->started_s);
 	control_put_number(out, "uptime", tlsio_loop_time_s(c->loop) - c->started_s);
@@ -79,8 +79,8 @@ static void run_status(
 	control_put_text(out, "hostname", str_of(config->hostname));
 	control_put_text(out, "config", str_of(config->path));
 	control_put_number(out, "listeners", (int64_t)config->listener_count);
-	put_sessions(out, c->worker);
-	put_queue(out, c->worker);
+	put_sessions(out, &c->rooms);
+	put_queue(out, &c->rooms);
 	control_put_number(out, "certificates_expire", config->certificates_not_after_s);
 	control_put_end(out);
 	control_answer_ok(answer);
@@ -93,7 +93,7 @@ static void run_queue(
 {
 	(void)request;
 	const struct control_worker *c = ctx;
-	control_queue_list(answer, c->worker, tlsio_loop_time_s(c->loop));
+	control_queue_list(answer, &c->rooms, tlsio_loop_time_s(c->loop));
 }
 
 /* The one this worker holds. NULL: answered with none found (another worker may have it), or with
@@ -109,8 +109,8 @@ static struct spool_reader *find(const struct control_worker *c, struct control_
 			STR_ARGS(request->words[1]));
 		return NULL;
 	}
-	for (size_t i = 0; worker_spool(c->worker, i); i++) {
-		struct spool_reader *reader = spool_read(worker_spool(c->worker, i), id, &err);
+	for (size_t i = 0; control_rooms_spool(&c->rooms, i); i++) {
+		struct spool_reader *reader = spool_read(control_rooms_spool(&c->rooms, i), id, &err);
 		*ret_shard = i;
 		if (reader)
 			return reader;
@@ -131,7 +131,7 @@ static void run_show(
 	size_t shard;
 	struct spool_reader *reader = find(c, answer, request, &shard);
 	if (reader)
-		control_queue_show(answer, c->worker, reader, tlsio_loop_time_s(c->loop));
+		control_queue_show(answer, &c->rooms, reader, tlsio_loop_time_s(c->loop));
 }
 
 static void run_cat(void *ctx, struct control_answer *answer, const struct control_request *request)
@@ -156,11 +156,11 @@ static void answer_count(struct control_answer *answer, const char *name, size_t
 
 static size_t flush_domain(const struct control_worker *c, struct str domain)
 {
-	const struct config *config = worker_config(c->worker);
+	const struct config *config = c->rooms.config(c->rooms.ctx);
 	struct relay_destination *d = relay_routes_find(config->routes, config->rules, domain);
 	size_t count = 0;
-	for (size_t i = 0; worker_sched(c->worker, i); i++)
-		count += sched_flush_destination(worker_sched(c->worker, i), str_of(d->key));
+	for (size_t i = 0; control_rooms_sched(&c->rooms, i); i++)
+		count += sched_flush_destination(control_rooms_sched(&c->rooms, i), str_of(d->key));
 	relay_destination_unref(&d);
 	return count;
 }
@@ -193,9 +193,9 @@ static void run_flush(
 		what = request->words[2];
 		count = flush_domain(c, what);
 	}
-	for (size_t i = 0; !is_domain && worker_sched(c->worker, i); i++)
-		count += is_all ? sched_flush_all(worker_sched(c->worker, i))
-				: sched_flush_message(worker_sched(c->worker, i), id);
+	for (size_t i = 0; !is_domain && control_rooms_sched(&c->rooms, i); i++)
+		count += is_all ? sched_flush_all(control_rooms_sched(&c->rooms, i))
+				: sched_flush_message(control_rooms_sched(&c->rooms, i), id);
 	if (count)
 		log_order("flush", what, count);
 	answer_count(answer, "flushed", count);
@@ -220,8 +220,8 @@ static void run_remove(
 	uint64_t id = e->id;
 	spool_reader_free(&reader);
 	if (count)
-		spool_settle(worker_spool(c->worker, shard), id, outcomes, count);
-	sched_remove(worker_sched(c->worker, shard), id);
+		spool_settle(control_rooms_spool(&c->rooms, shard), id, outcomes, count);
+	sched_remove(control_rooms_sched(&c->rooms, shard), id);
 	free(outcomes);
 	log_order("remove", request->words[1], count);
 	answer_count(answer, "removed", count);
@@ -239,11 +239,12 @@ static const struct control_command commands[] = {
 	{ NULL, 0, 0, NULL },
 };
 
-struct control_worker *control_worker_new(struct tlsio_loop *loop, int fd, struct worker *worker)
+struct control_worker *control_worker_new(
+	struct tlsio_loop *loop, int fd, const struct control_rooms *rooms)
 {
 	struct control_worker *c = mem_zero(sizeof(*c));
 	c->loop = loop;
-	c->worker = worker;
+	c->rooms = *rooms;
 	c->started_s = tlsio_loop_time_s(loop);
 	c->server = control_server_new(loop, fd, commands, c);
 	return c;

@@ -9,13 +9,13 @@
 #define SMTPD_CONTROL_WORKER_H
 
 #include "libtlsio/tlsio_loop.h"
-#include "smtpd/worker.h"
+#include "smtpd/control/control_rooms.h"
 
 struct control_worker;
 
-/* fd: a listening unix socket. Borrows all. */
+/* fd: a listening unix socket, borrowed. rooms: copied. */
 struct control_worker *control_worker_new(
-	struct tlsio_loop *loop, int fd, struct worker *worker);
+	struct tlsio_loop *loop, int fd, const struct control_rooms *rooms);
 void control_worker_free(struct control_worker **control);
 
 #endif

@@ -40,30 +40,27 @@ struct worker {
 	struct config config;
 };
 
-struct spool *worker_spool(const struct worker *w, size_t index)
+static struct spool *worker_spool(const void *ctx, size_t index)
 {
+	const struct worker *w = ctx;
 	return index < 2 ? w->spools[index] : NULL;
 }
 
-struct sched *worker_sched(const struct worker *w, size_t index)
+static struct sched *worker_sched(const void *ctx, size_t index)
 {
+	const struct worker *w = ctx;
 	return index < 2 ? (struct sched *)(uintptr_t)&w->scheds[index] : NULL;
 }
 
-const struct config *worker_config(const struct worker *w)
+static const struct config *worker_config(const void *ctx)
 {
+	const struct worker *w = ctx;
 	return &w->config;
 }
 
-unsigned worker_number(const struct worker *w)
+static const struct session_service *worker_sessions(const void *ctx)
 {
-	(void)w;
-	return 3;
-}
-
-struct session_service *worker_sessions(const struct worker *w)
-{
-	(void)w;
+	(void)ctx;
 	return NULL;
 }
 
@@ -141,7 +138,9 @@ static int set_up(void **state)
 		STR("smtp mx.b.example:2525"), &err), 0);
 	for (int i = 0; i < 2; i++)
 		s->worker.spools[i] = fake_spool_new(s->loop, NULL, NULL);
-	s->control = control_worker_new(s->loop, s->fd, &s->worker);
+	const struct control_rooms rooms = { .number = 3, .ctx = &s->worker, .spool = worker_spool,
+		.sched = worker_sched, .sessions = worker_sessions, .config = worker_config };
+	s->control = control_worker_new(s->loop, s->fd, &rooms);
 	*state = s;
 	return 0;
 }
