@@ -140,7 +140,7 @@ static void warn_of_address(struct config_loading *l, cfg_t *section,
 {
 	struct netaddr address;
 	const struct policy_requirement *r = d->requirement;
-	if (d->transport == RELAY_SMTP && r->level == POLICY_LEVEL_VERIFY && r->name_count == 0 &&
+	if (d->host && r->level == POLICY_LEVEL_VERIFY && r->name_count == 0 &&
 		(r->trust || r->pin_count == 0) &&
 		netaddr_parse(str_of(d->host), d->port, &address, NULL) == 0)
 		config_loading_warn(l,
