@@ -40,9 +40,9 @@ static void refuses_what_makes_no_sense(void **state)
 	} wrong[] = {
 		{ "retry { first = \"soon\" }", "first" },
 		{ "retry { first = \"5h\" longest = \"1h\" }", "longest" },
-		{ "retry { concurrency_start = 0 }", "concurrency_start" },
-		{ "retry { concurrency_start = 30 }", "concurrency_most" },
-		{ "retry { give_up = \"100d\" }", "give_up" },
+		{ "retry { concurrency-start = 0 }", "concurrency-start" },
+		{ "retry { concurrency-start = 30 }", "concurrency-most" },
+		{ "retry { give-up = \"100d\" }", "give-up" },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
