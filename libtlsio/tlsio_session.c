@@ -382,8 +382,8 @@ static ssize_t read_some(struct tlsio_session *s, void *into, size_t capacity)
 	}
 }
 
-enum tlsio_io tlsio_session_read(struct tlsio_session *s, void *into, size_t capacity,
-	size_t *ret_count, struct err *err)
+static enum tlsio_io read_records(struct tlsio_session *s, void *into, size_t capacity,
+	bool is_inside_only, size_t *ret_count, struct err *err)
 {
 	size_t total = 0;
 	*ret_count = 0;
@@ -392,6 +392,7 @@ enum tlsio_io tlsio_session_read(struct tlsio_session *s, void *into, size_t cap
 	if (s->read_rc)
 		return tell_read_end(s, err);
 	tlsio_wire_enter(&s->wire, capacity);
+	s->wire.is_drained = is_inside_only;
 	while (total < capacity) {
 		ssize_t count = read_some(s, (char *)into + total, capacity - total);
 		if (count <= 0)
@@ -405,6 +406,18 @@ enum tlsio_io tlsio_session_read(struct tlsio_session *s, void *into, size_t cap
 	if (total > 0)
 		return TLSIO_IO_DONE;
 	return s->read_rc ? tell_read_end(s, err) : TLSIO_IO_AGAIN;
+}
+
+enum tlsio_io tlsio_session_read(struct tlsio_session *s, void *into, size_t capacity,
+	size_t *ret_count, struct err *err)
+{
+	return read_records(s, into, capacity, false, ret_count, err);
+}
+
+enum tlsio_io tlsio_session_read_inside(struct tlsio_session *s, void *into, size_t capacity,
+	size_t *ret_count, struct err *err)
+{
+	return read_records(s, into, capacity, true, ret_count, err);
 }
 
 static enum tlsio_io tell_broken(struct tlsio_session *s, int rc, struct err *err)

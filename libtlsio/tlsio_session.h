@@ -35,6 +35,9 @@ const struct tlsio_peer *tlsio_session_peer(struct tlsio_session *s);
 
 enum tlsio_io tlsio_session_read(struct tlsio_session *s, void *into, size_t capacity,
 	size_t *ret_count, struct err *err);
+/* The same without asking the transport: only what tlsio_session_pending tells of. */
+enum tlsio_io tlsio_session_read_inside(struct tlsio_session *s, void *into, size_t capacity,
+	size_t *ret_count, struct err *err);
 /* On AGAIN the bytes given are accepted (count set) but a rest is kept inside: call
  * tlsio_session_flush before the next write. */
 enum tlsio_io tlsio_session_write(struct tlsio_session *s, const void *bytes, size_t length,

@@ -78,8 +78,21 @@ static void end_by_reading(struct tlsio_stream *s, enum tlsio_io io, const struc
 	tlsio_stream_io_end(s, end, why)->found_by_reading = true;
 }
 
+/* Where input comes from: the transport, or only what a TLS session has inside already. */
+enum reach { ALL_THERE_IS, INSIDE_ONLY };
+
+static enum tlsio_io read_some(struct tlsio_stream *s, enum reach reach, void *into,
+	size_t capacity, size_t *ret_count, struct err *err)
+{
+	if (!s->session)
+		return read_clear(s, into, capacity, ret_count, err);
+	if (reach == INSIDE_ONLY)
+		return tlsio_session_read_inside(s->session, into, capacity, ret_count, err);
+	return tlsio_session_read(s->session, into, capacity, ret_count, err);
+}
+
 /* As much as there is and as fits; true when anything came. */
-static bool fill_input(struct tlsio_stream *s)
+static bool fill_input(struct tlsio_stream *s, enum reach reach)
 {
 	bool has_new = false;
 	s->read_waits = TLSIO_READ;
@@ -90,9 +103,7 @@ static bool fill_input(struct tlsio_stream *s)
 			&room);
 		if (room > most)
 			room = most;
-		enum tlsio_io io = s->session
-					   ? tlsio_session_read(s->session, into, room, &count, &err)
-					   : read_clear(s, into, room, &count, &err);
+		enum tlsio_io io = read_some(s, reach, into, room, &count, &err);
 		if (io == TLSIO_IO_AGAIN) {
 			/* both: what TLS must answer may wait for room, but a peer that
 			 * writes before it reads must not be left waiting */
@@ -112,9 +123,9 @@ static bool fill_input(struct tlsio_stream *s)
 	return has_new;
 }
 
-static void take_input(struct tlsio_stream *s)
+static void take_input(struct tlsio_stream *s, enum reach reach)
 {
-	if (fill_input(s)) {
+	if (fill_input(s, reach)) {
 		s->has_received = true;
 		if (s->events->on_input)
 			s->events->on_input(s->ctx);
@@ -206,7 +217,7 @@ static void send_output(struct tlsio_stream *s)
 	}
 	/* A peer that refuses and hangs up often said why: its last words may still be there. */
 	if (tlsio_stream_io_may_read(s))
-		take_input(s);
+		take_input(s, ALL_THERE_IS);
 	if (!s->closing)
 		tlsio_stream_io_end(s, err.kind == ERR_TLS ? TLSIO_END_TLS : TLSIO_END_RESET, &err);
 }
@@ -284,7 +295,7 @@ void tlsio_stream_io_ready(void *ctx, unsigned events)
 		if (!s->closing && s->phase == STREAM_LAST)
 			tlsio_turn_request(&s->turn);
 		else if (!s->closing && events & s->read_waits && tlsio_stream_io_may_read(s))
-			take_input(s);
+			take_input(s, ALL_THERE_IS);
 	}
 	finish(s);
 }
@@ -300,9 +311,9 @@ void tlsio_stream_io_end_of_turn(void *ctx)
 		send_output(s);
 	if (!s->closing && s->phase == STREAM_LAST && !s->output.length && !s->ending)
 		start_shaking(s);
-	/* at most the rest of one record, so this too ends */
+	/* only what waits inside: more of the transport would let a fast peer keep this turn alive */
 	if (!s->closing && s->phase == STREAM_SECURED && tlsio_stream_io_may_read(s) &&
 		tlsio_session_pending(s->session) > 0)
-		take_input(s);
+		take_input(s, INSIDE_ONLY);
 	finish(s);
 }

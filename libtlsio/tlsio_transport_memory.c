@@ -93,7 +93,9 @@ static void memory_want(struct tlsio_transport *t, unsigned events)
 {
 	struct memory_end *m = end_of(t);
 	m->wants = events;
-	poke(m);
+	/* as a socket would: what is ready already is told in the next turn */
+	if (ready_now(m) && !tlsio_timer_is_active(&m->again))
+		tlsio_timer_start(&m->again, 0);
 }
 
 static void memory_shutdown(struct tlsio_transport *t)

@@ -783,6 +783,23 @@ static void the_end_of_a_turn_is_one_flight(void **state)
 	raw_end(&f, &p);
 }
 
+static void a_fast_sender_leaves_the_turn_to_others(void **state)
+{
+	(void)state;
+	struct fixture f = { 0 };
+	struct raw_peer p = { 0 };
+	static char record[16000];
+	raw_begin(&f, &p, "NORMAL");
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(gnutls_record_send(p.tls, record, sizeof(record)), 16000);
+	tlsio_loop_turn(f.loop, false);
+	assert_true(f.s.got.length >= 20000);
+	assert_true(f.s.got.length <= 100000);
+	fake_loop_advance(f.loop, 0);
+	assert_int_equal(f.s.got.length, 800000);
+	raw_end(&f, &p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -809,6 +826,7 @@ int main(void)
 		cmocka_unit_test(a_goodbye_behind_bytes_needs_no_further_event),
 		cmocka_unit_test(a_flight_of_many_records_is_one_input),
 		cmocka_unit_test(the_end_of_a_turn_is_one_flight),
+		cmocka_unit_test(a_fast_sender_leaves_the_turn_to_others),
 	};
 	return cmocka_run_group_tests_name("tlsio_upgrade", tests, make_certificate,
 		drop_certificate);
