@@ -26,8 +26,9 @@ struct dsn_recipient {
 bool dsn_is_wanted(const struct spool_envelope *original, uint32_t recipient, enum dsn_kind kind);
 
 /* Put one report about these recipients of message `id` into the spool. on_done (error NULL =
- * durable) comes later, also when nothing was to be sent. -1 when it could not even be begun: then
- * no on_done; try again later. hostname: Reporting-MTA. postmaster: From, e.g. MAILER-DAEMON@host */
+ * durable) comes later; at once, with id 0, when nobody wants to be told. -1 when it could not even
+ * be begun: then no on_done; try again later. hostname: Reporting-MTA; From is
+ * MAILER-DAEMON@hostname. */
 int dsn_send(struct spool *spool, uint64_t id, enum dsn_kind kind,
 	const struct dsn_recipient *recipients, size_t count, const char *hostname, int64_t now_s,
 	void (*on_done)(void *ctx, uint64_t dsn_id, const struct err *error), void *ctx,
