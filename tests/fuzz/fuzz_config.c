@@ -25,7 +25,7 @@ static struct str keep(gnutls_datum_t datum)
 static void make_files(void)
 {
 	static const char *const names[] = { "mx.example.org", NULL };
-	struct made made = make_certificate("mx", names, true, NULL);
+	struct made made = make_certificate("mx", names, false, NULL);
 	gnutls_datum_t chain, key;
 	if (gnutls_x509_crt_export2(made.crt, GNUTLS_X509_FMT_PEM, &chain) < 0 ||
 		gnutls_x509_privkey_export2_pkcs8(made.key, GNUTLS_X509_FMT_PEM, NULL,

@@ -199,7 +199,7 @@ static void make_files(char *kept[2])
 		"/etc/letsencrypt/live/mx.example.org/privkey.pem",
 		"/etc/letsencrypt/live/mx.example.org-rsa/privkey.pem",
 	};
-	struct made made = make_certificate("mx", names, true, NULL);
+	struct made made = make_certificate("mx", names, false, NULL);
 	gnutls_datum_t chain, key;
 	assert_true(gnutls_x509_crt_export2(made.crt, GNUTLS_X509_FMT_PEM, &chain) >= 0);
 	assert_true(gnutls_x509_privkey_export2_pkcs8(made.key, GNUTLS_X509_FMT_PEM, NULL,
