@@ -188,8 +188,6 @@ static void says_which_side_lacked_what(void **state)
 			cases[i].client_words);
 		session_pair_open(&p, server, client, 65536);
 		assert_false(session_pair_handshake(&p));
-		print_message("%zu server: %s | client: %s\n", i, p.err[PAIR_SERVER].text,
-			p.err[PAIR_CLIENT].text);
 		assert_int_equal(p.io[PAIR_SERVER], TLSIO_IO_FAILED);
 		assert_int_equal(p.io[PAIR_CLIENT], TLSIO_IO_FAILED);
 		assert_int_equal(p.err[PAIR_SERVER].kind, ERR_TLS);
@@ -224,7 +222,6 @@ static void refuses_what_is_not_tls(void **state)
 		enum tlsio_io io = TLSIO_IO_AGAIN;
 		for (int j = 0; j < 10 && io == TLSIO_IO_AGAIN; j++)
 			io = tlsio_session_handshake(p.sessions[PAIR_SERVER], &err);
-		print_message("%zu %d %s\n", i, io, err.text);
 		assert_true(io == TLSIO_IO_FAILED || io == TLSIO_IO_TRUNCATED);
 		assert_true(err.text[0] != '\0');
 		session_pair_close(&p);
