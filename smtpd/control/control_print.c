@@ -26,7 +26,7 @@ void control_print_size(struct buf *to, int64_t bytes)
 	for (; value >= 1000 && unit < 3; unit++)
 		value /= 1024;
 	if (unit < 0)
-		buf_printf(to, "%lld", (long long)bytes);
+		buf_printf(to, "%lldB", (long long)bytes);
 	else
 		buf_printf(to, value < 10 ? "%.1f%c" : "%.0f%c", value, units[unit]);
 }
@@ -153,7 +153,7 @@ static void print_due(struct buf *to, const struct control_record *r)
 		buf_append_text(to, "in ");
 		control_print_duration(to, due_in_s);
 	} else
-		buf_append_text(to, "now");
+		buf_append_text(to, "due");
 }
 
 void control_print_queue_recipient(struct buf *to, const struct control_record *r)

@@ -14,7 +14,7 @@
 
 /* "45s", "12m", "3h07m", "2d04h" */
 void control_print_duration(struct buf *to, int64_t seconds);
-/* "512", "9.8K", "12M", "3.1G" */
+/* "512B", "9.8K", "12M", "3.1G" */
 void control_print_size(struct buf *to, int64_t bytes);
 /* Text with everything that is not printable made harmless; UTF-8 stays. */
 void control_print_safe(struct buf *to, struct str text);

@@ -132,6 +132,19 @@ static int candidate_make(
 	return ret->bundle_fd < 0 ? -1 : 0;
 }
 
+static void log_start(const struct supervise *s)
+{
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_INFO, "start");
+	log_number(&l, "pid", getpid());
+	log_text(&l, "version", PACKAGE_VERSION);
+	log_text(&l, "config", s->program->config_path);
+	log_number(&l, "workers", s->plan.workers);
+	log_text(&l, "user", s->has_identity ? s->identity.name : NULL);
+	log_number(&l, "descriptors", process_raise_descriptors(DESCRIPTORS_WANTED));
+	log_end(&l);
+}
+
 /* The second phase: cannot fail. Takes what the candidate holds. */
 static void put_in_force(struct supervise *s, struct candidate *c)
 {
@@ -142,6 +155,8 @@ static void put_in_force(struct supervise *s, struct candidate *c)
 	s->generation++;
 	if (s->program->in_force)
 		s->program->in_force(s->program->ctx);
+	if (s->generation == 1)
+		log_start(s);
 	log_listeners(s->sockets, old.sockets);
 	candidate_clear(&old);
 	watch_files(s);
@@ -477,14 +492,6 @@ static void listen_to_signals(struct supervise *s)
 
 static void start_all(struct supervise *s)
 {
-	struct log_line l;
-	log_begin(&l, LOG_LEVEL_INFO, "start");
-	log_number(&l, "pid", getpid());
-	log_text(&l, "config", s->program->config_path);
-	log_number(&l, "workers", s->plan.workers);
-	log_text(&l, "user", s->has_identity ? s->identity.name : NULL);
-	log_number(&l, "descriptors", process_raise_descriptors(DESCRIPTORS_WANTED));
-	log_end(&l);
 	s->members = mem_array(s->plan.workers, sizeof(*s->members));
 	for (unsigned i = 0; i < s->plan.workers; i++)
 		supervise_member_init(&s->members[i], i, s->loop, &member_events, s);

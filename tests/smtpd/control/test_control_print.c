@@ -17,9 +17,9 @@ static void durations_and_sizes_are_short(void **state)
 	static const struct {
 		int64_t value;
 		const char *duration, *size;
-	} table[] = { { 0, "0s", "0" }, { -1, "0s", "-1" }, { 59, "59s", "59" }, { 60, "1m", "60" },
+	} table[] = { { 0, "0s", "0B" }, { -1, "0s", "-1B" }, { 59, "59s", "59B" }, { 60, "1m", "60B" },
 		{ 3599, "59m", "3.5K" }, { 3660, "1h01m", "3.6K" }, { 86399, "23h59m", "84K" },
-		{ 100000, "1d03h", "98K" }, { 999, "16m", "999" }, { 1000, "16m", "1.0K" },
+		{ 100000, "1d03h", "98K" }, { 999, "16m", "999B" }, { 1000, "16m", "1.0K" },
 		{ 5ll << 40, "63627468d02h", "5.0T" }, { 5000ll << 40, "63627468d02h", "5000T" } };
 	struct buf b = { 0 };
 	for (size_t i = 0; i < COUNT(table); i++) {
