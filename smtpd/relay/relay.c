@@ -186,8 +186,11 @@ static void note_failure(struct relay_job *job, const struct relay_outcome *outc
 
 static void on_over(void *ctx, struct relay_connection *c, const struct relay_machine_end *end)
 {
+	struct relay *relay = ctx;
 	struct relay_job *job = relay_connection_job(c);
-	(void)ctx;
+	if (end->kind == RELAY_END_REFUSED || end->kind == RELAY_END_IN_CLEAR)
+		relay_pool_forget(relay->pool, relay_connection_destination(c),
+			relay_connection_remote(c));
 	if (!job)
 		return; /* an idle one */
 	job->connection = NULL;

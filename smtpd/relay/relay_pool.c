@@ -29,7 +29,7 @@ struct relay_pool {
 	struct wishes *wishes;
 	struct tlsio_session_cache *sessions;
 	struct tlsio_certstore *present;
-	unsigned present_generation;
+	uint64_t wishes_made;
 };
 
 struct relay_pool *relay_pool_new(struct tlsio_certstore *present)
@@ -61,8 +61,7 @@ void relay_pool_set_present(struct relay_pool *pool, struct tlsio_certstore *pre
 	if (old == present)
 		return;
 	pool->present = present ? tlsio_certstore_ref(present) : NULL;
-	pool->present_generation++; /* a session was made as whoever we were then */
-	drop_all_wishes(pool);
+	drop_all_wishes(pool); /* a session was made as whoever we were then */
 	if (old)
 		tlsio_certstore_unref(&old);
 }
@@ -138,14 +137,15 @@ static bool is_name(const char *host)
 	return netaddr_parse(str_of(host), 1, &address, NULL) < 0;
 }
 
-/* Everything the verdict about a TLS session depends on (see tlsio_resume.h). */
-static char *wishes_name(const struct relay_pool *pool, const struct relay_destination *d,
-	const struct netaddr *remote, bool resumes)
+/* Everything the verdict about a TLS session depends on (see tlsio_resume.h); our own identity is
+ * the same for all wishes of a pool at a time. */
+static char *wishes_name(const struct relay_destination *d, const struct netaddr *remote,
+	bool resumes)
 {
 	struct buf name = { 0 };
 	char address[NETADDR_TEXT_BYTES];
-	buf_printf(&name, "%s %s %s as %u%s", d->key, d->requirement->fingerprint,
-		netaddr_format(remote, address), pool->present_generation, resumes ? "" : " once");
+	buf_printf(&name, "%s %s %s%s", d->key, d->requirement->fingerprint,
+		netaddr_format(remote, address), resumes ? "" : " once");
 	return buf_take(&name);
 }
 
@@ -179,13 +179,18 @@ struct tlsio_client *relay_pool_tls_client(struct relay_pool *pool,
 	struct err *err)
 {
 	struct wishes *w;
-	char *name = wishes_name(pool, destination, remote, resumes);
+	char *name = wishes_name(destination, remote, resumes);
 	HASH_FIND_STR(pool->wishes, name, w);
 	if (w) {
 		free(name);
 		return tlsio_client_ref(w->client);
 	}
-	struct tlsio_client *client = make_client(pool, destination, str_of(name), resumes, err);
+	/* the number makes sessions of dropped wishes unreachable: refused ones, other identities */
+	struct buf cache_key = { 0 };
+	buf_printf(&cache_key, "%s #%llu", name, (unsigned long long)++pool->wishes_made);
+	struct tlsio_client *client =
+		make_client(pool, destination, buf_str(&cache_key), resumes, err);
+	buf_release(&cache_key);
 	if (!client) {
 		free(name);
 		return NULL;
@@ -197,4 +202,15 @@ struct tlsio_client *relay_pool_tls_client(struct relay_pool *pool,
 	w->client = client;
 	HASH_ADD_KEYPTR(hh, pool->wishes, w->name, strlen(w->name), w);
 	return tlsio_client_ref(client);
+}
+
+void relay_pool_forget(struct relay_pool *pool, const struct relay_destination *destination,
+	const struct netaddr *remote)
+{
+	struct wishes *w;
+	char *name = wishes_name(destination, remote, true);
+	HASH_FIND_STR(pool->wishes, name, w);
+	free(name);
+	if (w)
+		drop_wishes(pool, w);
 }

@@ -30,5 +30,8 @@ struct relay_connection *relay_pool_take_any(struct relay_pool *pool);
 struct tlsio_client *relay_pool_tls_client(struct relay_pool *pool,
 	const struct relay_destination *destination, const struct netaddr *remote, bool resumes,
 	struct err *err);
+/* Refused: its TLS sessions are not resumed, so that a mended certificate is seen at once. */
+void relay_pool_forget(struct relay_pool *pool, const struct relay_destination *destination,
+	const struct netaddr *remote);
 
 #endif

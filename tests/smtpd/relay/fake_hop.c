@@ -180,6 +180,10 @@ static void on_input(void *ctx)
 				return;
 			continue;
 		}
+		if (input.length > 0 && input.at[0] == 0x16) { /* a ClientHello it does not expect */
+			end_peer(p, false);
+			return;
+		}
 		if (end == input.length)
 			return;
 		char *line = mem_dup_bytes(input.at, end);
@@ -206,6 +210,7 @@ static void on_secured(void *ctx)
 	struct peer *p = ctx;
 	p->is_secured = true;
 	p->hop->resumed += tlsio_stream_peer(p->stream)->is_resumed;
+	p->hop->client_certificates += tlsio_stream_peer(p->stream)->chain_count > 0;
 	buf_append_text(&p->hop->commands, "<tls>\n");
 	if (p->hop->is_tls_first)
 		greet(p);

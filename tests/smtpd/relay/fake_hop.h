@@ -45,6 +45,7 @@ struct fake_hop {
 	unsigned open;
 	unsigned messages;
 	unsigned resumed;
+	unsigned client_certificates;
 	struct buf commands;  /* lines with '\n'; "<tls>" where TLS began, "<end>" where it ended */
 	struct buf data;      /* content of all messages, dots undone */
 };
