@@ -119,7 +119,9 @@ static void end_connection(void)
 	tlsio_watch_set(&app.input, 0);
 	if (--app.connections > 0 && app.client)
 		start_dial();
-	else if (app.connections <= 0)
+	else if (app.listener && app.connections > 0)
+		tlsio_listener_resume(app.listener);
+	else
 		tlsio_listener_free(&app.listener);
 }
 
@@ -220,10 +222,9 @@ static void begin(int fd, const struct netaddr *local, const struct netaddr *rem
 static void on_accept(void *ctx, int fd, const struct netaddr *local, const struct netaddr *remote)
 {
 	(void)ctx;
-	if (app.stream || app.connections <= 0)
-		close(fd); /* one at a time */
-	else
-		begin(fd, local, remote);
+	/* One at a time; others wait in the kernel. */
+	tlsio_listener_pause(app.listener);
+	begin(fd, local, remote);
 }
 
 static void on_trouble(void *ctx, const struct err *err)
