@@ -82,6 +82,8 @@ static size_t literal_length(struct str text)
 		return 0;
 	struct str inside = str_from(text.at + 1, end - 1);
 	struct netaddr address;
+	if (memchr(inside.at, '\0', inside.length))
+		return 0;
 	if (str_starts_nocase(inside, STR("IPv6:"))) {
 		inside = str_skip(inside, 5);
 		/* two colons at least: one would be taken for address and port */
@@ -110,9 +112,12 @@ static int to_a_labels(const char *name, char *into, struct err *err)
 	if (rc != IDN2_OK)
 		return err_set(err, ERR_INPUT, "\"%.100s\" is not a valid internationalised name: %s",
 			name, idn2_strerror(rc));
-	bool fits = str_copy(str_of(ascii), into, SMTP_ADDRESS_DOMAIN_BYTES + 1);
+	/* mapping may bring forth what no name has: U+FF3C becomes a backslash */
+	bool is_good = str_copy(str_of(ascii), into, SMTP_ADDRESS_DOMAIN_BYTES + 1) &&
+		smtp_address_is_domain(str_of(into), false);
 	free(ascii);
-	return fits ? 0 : err_set(err, ERR_INPUT, "the domain \"%.100s...\" is too long", name);
+	return is_good ? 0
+		       : err_set(err, ERR_INPUT, "\"%.100s\" is not a valid domain name", name);
 }
 
 int smtp_address_domain_ascii(struct str domain, char *into, struct err *err)

@@ -78,6 +78,8 @@ static void refuses_bad_paths(void **state)
 		assert_true(str_equal(rest, str_of(paths[i])));
 	}
 	struct smtp_address a;
+	struct str nul_inside = STR("<a@[IPv6:::1\0]>");
+	assert_int_equal(smtp_address_parse_path(&nul_inside, 0, &a, NULL), -1);
 	struct str null = STR("<>"), postmaster = STR("<postmaster>");
 	assert_int_equal(smtp_address_parse_path(&null, 0, &a, NULL), -1);
 	assert_int_equal(smtp_address_parse_path(&postmaster, SMTP_ADDRESS_ALLOW_NULL, &a, NULL), -1);
@@ -134,6 +136,9 @@ static void domains_become_lower_case_a_labels(void **state)
 		{ "a b", NULL },
 		{ "x:a", NULL },
 		{ "\xe2\x98\x83\xff.example", NULL },
+		{ "\xef\xbc\xbc" "6.example", NULL }, /* maps to a backslash */
+		{ "\xef\xbc\xa0" "a.example", NULL }, /* to an "@" */
+		{ "a\xe3\x80\x82" "example", "a.example" }, /* to a dot */
 	};
 	for (size_t i = 0; i < sizeof(domains) / sizeof(domains[0]); i++) {
 		char ascii[SMTP_ADDRESS_DOMAIN_BYTES + 1];
