@@ -1,7 +1,5 @@
 #include "smtpd/config/config.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,11 +10,8 @@
 #include "libtlsio/base/mem.h"
 #include "policy/policy_domain.h"
 #include "smtpd/config/config_loading.h"
-#include "smtpd/config/config_options.h"
-#include "smtpd/config/config_text.h"
-#include "smtpd/config/config_tree.h"
 
-enum { FILE_BYTES = 64 << 20, MOST_WORKERS = 256 };
+enum { MOST_WORKERS = 256 };
 
 static int read_disk(void *ctx, const char *path, size_t max_bytes, struct buf *ret,
 	struct err *err)
@@ -36,70 +31,6 @@ const struct config_source config_source_disk = {
 	.read = read_disk,
 	.is_exposed = is_exposed_on_disk,
 };
-
-/* libConfuse's error function has no context of its own. */
-static _Thread_local struct {
-	const struct config_text *text;
-	struct err *err;
-} parsing;
-
-static __attribute__((format(printf, 2, 0))) void on_parse_error(cfg_t *cfg, const char *format,
-	va_list args)
-{
-	char words[200];
-	if (parsing.err->kind != ERR_NONE)
-		return; /* the first is the cause */
-	vsnprintf(words, sizeof(words), format, args);
-	size_t line = cfg && cfg->line > 0 ? (size_t)cfg->line : 1;
-	const struct config_text *text = parsing.text;
-	if (line <= text->line_count)
-		err_set(parsing.err, ERR_INPUT, "%s:%d: %s", text->lines[line - 1]->file,
-			text->lines[line - 1]->line, words);
-	else
-		err_set(parsing.err, ERR_INPUT, "%s", words);
-}
-
-static int read_text(void *ctx, const char *path, struct buf *ret, struct err *err)
-{
-	return config_loading_read(ctx, path, FILE_BYTES, ret, err);
-}
-
-static cfg_t *parse_text(struct config_text *text, struct err *err)
-{
-	struct err first = { 0 };
-	cfg_t *cfg = cfg_init(config_options(), CFGF_NONE);
-	cfg_set_error_function(cfg, on_parse_error);
-	parsing.text = text;
-	parsing.err = &first;
-	int status = cfg_parse_buf(cfg, buf_text(&text->plain));
-	parsing.err = NULL;
-	if (status == CFG_SUCCESS && first.kind == ERR_NONE)
-		return cfg;
-	cfg_free(cfg);
-	if (first.kind == ERR_NONE)
-		err_set(&first, ERR_INPUT, "not understood");
-	if (err)
-		*err = first;
-	return NULL;
-}
-
-/* Reads, checks the words, parses; every option then knows its place. */
-static cfg_t *parse(struct config_loading *l, const char *path, struct err *err)
-{
-	struct config_text text = { 0 };
-	cfg_t *cfg = NULL;
-	if (config_text_load(&text, path, read_text, l, err) == 0 &&
-		config_tree_check(text.statements, config_options(), NULL, err) == 0)
-		cfg = parse_text(&text, err);
-	if (cfg) {
-		free(cfg->filename);
-		cfg->filename = mem_dup(path);
-		cfg->line = 1;
-		config_tree_annotate(cfg, text.statements);
-	}
-	config_text_clear(&text);
-	return cfg;
-}
 
 static int read_hostname(struct config_loading *l, struct err *err)
 {
@@ -180,13 +111,10 @@ struct config *config_load(const char *path, const struct config_source *source,
 	config->path = mem_dup(path);
 	config->files = mem_zero(sizeof(*config->files));
 	config->warnings = mem_zero(sizeof(*config->warnings));
-	l.cfg = parse(&l, path, err);
-	if (!l.cfg || read_house(&l, err) < 0 || read_rooms(&l, err) < 0 ||
+	if (config_parse(&l, path, err) < 0 || read_house(&l, err) < 0 || read_rooms(&l, err) < 0 ||
 		config_tls_read(&l, err) < 0 || config_rules_read(&l, err) < 0)
 		config_unref(&config);
 	config_loading_clear(&l);
-	if (l.cfg)
-		cfg_free(l.cfg);
 	return config;
 }
 

@@ -6,7 +6,6 @@
 
 #include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_digest.h"
-#include "smtpd/config/config_text.h"
 
 enum { AUTHORITY_BYTES = 8 << 20 };
 
@@ -110,6 +109,10 @@ void config_loading_clear(struct config_loading *l)
 		tlsio_trust_unref(&a->trust);
 		free(a);
 	}
+	free(l->wants_client_certificates);
+	config_text_clear(&l->text);
+	if (l->cfg)
+		cfg_free(l->cfg);
 }
 
 char *config_loading_place(const cfg_t *section)

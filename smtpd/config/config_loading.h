@@ -13,6 +13,7 @@
 #include "libtlsio/base/err.h"
 #include "libtlsio/tlsio_trust.h"
 #include "smtpd/config/config.h"
+#include "smtpd/config/config_text.h"
 
 struct config_authority;
 
@@ -20,12 +21,14 @@ struct config_loading {
 	struct config *config; /* being filled */
 	const struct config_source *source;
 	const uint8_t *ticket_secret;
-	cfg_t *cfg; /* annotated */
+	struct config_text text;
+	cfg_t *cfg; /* all but the sections of config_parse_is_alone; annotated */
 	struct config_authority *authorities;
 	size_t file_count;
 	size_t warning_count;
-	/* The first place that demands a client's certificate; NULL none. */
-	cfg_t *wants_client_certificates;
+	bool has_route;
+	/* The first place that demands a client's certificate, "file:line"; NULL none. */
+	char *wants_client_certificates;
 };
 
 /* path as it is. Appends to ret. */
@@ -40,6 +43,14 @@ void config_loading_clear(struct config_loading *l);
 
 /* "postern.conf:12 domain "example.org"", for the words of rules. Gives. */
 char *config_loading_place(const cfg_t *section);
+
+/* Reads the file with all it includes and parses it into l->cfg. */
+int config_parse(struct config_loading *l, const char *path, struct err *err);
+/* Sections that come in thousands: libConfuse compares the title of each with all before and keeps
+ * a copy of the table for each, so they are parsed one by one, each handed to read and forgotten. */
+bool config_parse_is_alone(const struct config_statement *statement);
+int config_parse_each(struct config_loading *l, const char *name,
+	int (*read)(struct config_loading *l, cfg_t *section, struct err *err), struct err *err);
 
 /* The parts of the file, in order. */
 int config_tls_read(struct config_loading *l, struct err *err);   /* listen, certificate */

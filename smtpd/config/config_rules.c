@@ -30,8 +30,11 @@ static int add_outbound(struct config_loading *l, cfg_t *domain, const char *sou
 
 static void note_certificate_wish(struct config_loading *l, cfg_t *section, bool wants)
 {
-	if (wants && !l->wants_client_certificates)
-		l->wants_client_certificates = section;
+	struct buf place = { 0 };
+	if (!wants || l->wants_client_certificates)
+		return;
+	buf_printf(&place, "%s:%d", section->filename, section->line);
+	l->wants_client_certificates = buf_take(&place);
 }
 
 static int add_inbound(struct config_loading *l, cfg_t *domain, const char *source,
@@ -49,27 +52,21 @@ static int add_inbound(struct config_loading *l, cfg_t *domain, const char *sour
 	return result < 0 ? conf_error(domain, NULL, err, "%s", why.text) : 0;
 }
 
-static int read_domains(struct config_loading *l, struct err *err)
+static int read_domain(struct config_loading *l, cfg_t *domain, struct err *err)
 {
-	unsigned count = cfg_size(l->cfg, "domain");
-	for (unsigned i = 0; i < count; i++) {
-		cfg_t *domain = cfg_getnsec(l->cfg, "domain", i);
-		bool has_outbound = config_tree_is_given(domain, "outbound");
-		bool has_inbound = config_tree_is_given(domain, "inbound");
-		char *source = config_loading_place(domain);
-		int result = 0;
-		if (!has_outbound && !has_inbound)
-			result = conf_error(domain, NULL, err,
-				"says nothing: put outbound { ... } or inbound { ... } in it");
-		if (result == 0 && has_outbound)
-			result = add_outbound(l, domain, source, err);
-		if (result == 0 && has_inbound)
-			result = add_inbound(l, domain, source, err);
-		free(source);
-		if (result < 0)
-			return -1;
-	}
-	return 0;
+	bool has_outbound = config_tree_is_given(domain, "outbound");
+	bool has_inbound = config_tree_is_given(domain, "inbound");
+	if (!has_outbound && !has_inbound)
+		return conf_error(domain, NULL, err,
+			"says nothing: put outbound { ... } or inbound { ... } in it");
+	char *source = config_loading_place(domain);
+	int result = 0;
+	if (has_outbound)
+		result = add_outbound(l, domain, source, err);
+	if (result == 0 && has_inbound)
+		result = add_inbound(l, domain, source, err);
+	free(source);
+	return result;
 }
 
 static int check_relay_network(struct config_loading *l, cfg_t *section,
@@ -106,13 +103,8 @@ static int read_client(struct config_loading *l, cfg_t *section, struct err *err
 	return result;
 }
 
-static int read_clients(struct config_loading *l, struct err *err)
+static int read_relay_certificates(struct config_loading *l, struct err *err)
 {
-	unsigned count = cfg_size(l->cfg, "client");
-	for (unsigned i = 0; i < count; i++) {
-		if (read_client(l, cfg_getnsec(l->cfg, "client", i), err) < 0)
-			return -1;
-	}
 	cfg_t *section = cfg_getsec(l->cfg, "relay-certificates");
 	note_certificate_wish(l, section,
 		cfg_size(section, "names") > 0 || cfg_size(section, "key-pins") > 0);
@@ -129,9 +121,10 @@ static int check_client_certificates(struct config_loading *l, struct err *err)
 		if (cfg_getstr(cfg_getnsec(l->cfg, "listen", i), "client-authority"))
 			return 0;
 	}
-	return conf_error(l->wants_client_certificates, NULL, err,
-		"a client's certificate is demanded, but no listen section asks clients for one: "
-		"add client-authority = \"/path/ca.pem\" (or \"system\") there");
+	return err_set(err, ERR_INPUT,
+		"%s: a client's certificate is demanded, but no listen section asks clients for one: "
+		"add client-authority = \"/path/ca.pem\" (or \"system\") there",
+		l->wants_client_certificates);
 }
 
 /* Names in certificates are host names; an address fits none of them. */
@@ -165,6 +158,7 @@ static int read_route(struct config_loading *l, cfg_t *section, struct err *err)
 	buf_printf(&domain, "%s%s", title[0] == '.' ? "any" : "", is_rest ? "" : title);
 	struct policy_requirement *r = policy_rules_find(l->config->rules, buf_str(&domain));
 	struct relay_destination *d = relay_destination_parse(str_of(words), r, &why);
+	l->has_route = true;
 	buf_release(&domain);
 	if (!d)
 		return conf_error(section, "to", err, "is \"%.60s\": %s", words, why.text);
@@ -178,15 +172,12 @@ int config_rules_read(struct config_loading *l, struct err *err)
 	l->config->rules = policy_rules_new();
 	l->config->inbound = policy_inbound_new();
 	l->config->routes = relay_routes_new();
-	if (read_domains(l, err) < 0 || read_clients(l, err) < 0 ||
-		check_client_certificates(l, err) < 0)
+	if (config_parse_each(l, "domain", read_domain, err) < 0 ||
+		config_parse_each(l, "client", read_client, err) < 0 ||
+		read_relay_certificates(l, err) < 0 || check_client_certificates(l, err) < 0 ||
+		config_parse_each(l, "route", read_route, err) < 0)
 		return -1;
-	unsigned count = cfg_size(l->cfg, "route");
-	for (unsigned i = 0; i < count; i++) {
-		if (read_route(l, cfg_getnsec(l->cfg, "route", i), err) < 0)
-			return -1;
-	}
-	if (count == 0)
+	if (!l->has_route)
 		config_loading_warn(l, "%s: no route section: no mail can be accepted or sent on",
 			l->config->path);
 	return 0;

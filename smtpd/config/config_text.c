@@ -333,20 +333,10 @@ static int parse_include(struct scanner *s, unsigned depth, struct config_statem
 	return result < 0 ? -1 : next(s, err);
 }
 
-static int parse_statement(struct scanner *s, unsigned depth, struct config_statement ***tail,
+/* Behind the name. */
+static int parse_rest(struct scanner *s, struct config_statement *statement, unsigned depth,
 	struct err *err)
 {
-	if (s->token.kind != TOKEN_WORD)
-		return unexpected(s, "the name of an option or section", err);
-	if (str_equal(s->token.text, STR("include")))
-		return parse_include(s, depth, tail, err);
-	struct arena *arena = &s->reader->into->arena;
-	struct config_statement *statement = arena_alloc(arena, sizeof(*statement));
-	statement->name = s->token.text.at;
-	statement->file = s->file;
-	statement->line = s->token.line;
-	**tail = statement;
-	*tail = &statement->next;
 	put_token(s);
 	if (next(s, err) < 0)
 		return -1;
@@ -363,6 +353,28 @@ static int parse_statement(struct scanner *s, unsigned depth, struct config_stat
 	return complain(s, statement->line, err, "behind \"%s\"%s", statement->name,
 		statement->title ? " and its title there should be \"{\""
 				 : " there should be \"=\" and a value, or \"{\"");
+}
+
+static int parse_statement(struct scanner *s, unsigned depth, struct config_statement ***tail,
+	struct err *err)
+{
+	if (s->token.kind != TOKEN_WORD)
+		return unexpected(s, "the name of an option or section", err);
+	if (str_equal(s->token.text, STR("include")))
+		return parse_include(s, depth, tail, err);
+	struct config_text *into = s->reader->into;
+	struct config_statement *statement = arena_alloc(&into->arena, sizeof(*statement));
+	statement->name = s->token.text.at;
+	statement->file = s->file;
+	statement->line = s->token.line;
+	statement->plain_at = into->plain.length;
+	statement->lines_at = into->line_count;
+	**tail = statement;
+	*tail = &statement->next;
+	int result = parse_rest(s, statement, depth, err);
+	statement->plain_bytes = into->plain.length - statement->plain_at;
+	statement->lines_count = into->line_count - statement->lines_at;
+	return result;
 }
 
 static int parse_statements(struct scanner *s, unsigned depth, struct config_statement ***tail,

@@ -28,6 +28,8 @@ struct config_statement {
 	bool is_section;
 	bool is_list;  /* the value stands in braces */
 	bool is_added; /* += */
+	size_t plain_at, plain_bytes;	 /* its part of `plain` */
+	size_t lines_at, lines_count;	 /* and of `lines` */
 };
 
 struct config_text {

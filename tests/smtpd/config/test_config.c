@@ -487,6 +487,27 @@ static void routes_without_tls_are_exempt_from_verify(void **state)
 	config_unref(&c);
 }
 
+static void ten_thousand_rules_are_no_burden(void **state)
+{
+	(void)state;
+	struct buf content = { 0 };
+	buf_append_text(&content, LISTEN);
+	for (int i = 0; i < 10000; i++)
+		buf_printf(&content, "domain d%d.example { outbound { require = encrypt } }\n"
+				     "client \"10.%d.%d.0/24\" { relay = true }\n"
+				     "route d%d.example { to = \"smtp 192.0.2.1\" }\n",
+			i, i / 256, i % 256, i);
+	struct err err;
+	struct config *c = load_str(buf_str(&content), &err);
+	if (!c)
+		fail_msg("%s", err.text);
+	const struct policy_requirement *r = policy_rules_find(c->rules, STR("d9999.example"));
+	assert_string_equal(r->source, "postern.conf:30000 domain \"d9999.example\"");
+	assert_true(relay_routes_is_ours(c->routes, STR("d5000.example")));
+	config_unref(&c);
+	buf_release(&content);
+}
+
 static void reads_no_file_of_this_machine(void **state)
 {
 	(void)state;
@@ -511,6 +532,7 @@ int main(void)
 		cmocka_unit_test(warns_of_what_is_probably_not_meant),
 		cmocka_unit_test(verify_takes_the_roots_of_the_machine),
 		cmocka_unit_test(routes_without_tls_are_exempt_from_verify),
+		cmocka_unit_test(ten_thousand_rules_are_no_burden),
 		cmocka_unit_test(reads_no_file_of_this_machine),
 	};
 	return cmocka_run_group_tests(tests, make_files, free_files);
