@@ -22,7 +22,7 @@ class Message:
 
 	def header(self, name):
 		head = self.data.split(b"\r\n\r\n", 1)[0].decode(errors="replace")
-		found = re.search(rf"(?im)^{re.escape(name)}:((?:.*(?:\r\n[ \t].*)*))", head)
+		found = re.search(rf"(?im)^{re.escape(name)}:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", head)
 		return found.group(1).strip() if found else None
 
 

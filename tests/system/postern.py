@@ -48,6 +48,8 @@ class Postern:
 			 f'run-directory = "{self.folder}/run"', 'shutdown = "5s"',
 			 f'listen "{self.ip}:{self.port}" {{ {self.listen} }}',
 			 'client "127.0.0.0/8" { relay = true }']
+		if os.geteuid() == 0:
+			lines.append('user = "nobody"')
 		self.options["spool"]["directory"] = self.folder + "/spool"
 		for i, (chain, key) in enumerate(self.certificates):
 			lines.append(f'certificate "c{i}" {{\n\tchain = "{chain}"\n\tkey = "{key}"\n}}')
@@ -65,11 +67,13 @@ class Postern:
 
 	# ---- life ------------------------------------------------------------------------------
 	def start(self):
+		seen = len(self.log())
 		program = self.programs + "/smtpd/posternd"
 		check(os.path.exists(program), f"{program} is not built")
 		self.process = self.place.start(self.name, [program, "-c", self.config_path],
 						env=self.environment)
 		self.place.wait_for_port(self.port, self.process)
+		wait_for(lambda: " ready " in self.log()[seen:] or '"ready"' in self.log()[seen:], "it is ready")
 		return self
 
 	def stop(self, seconds=30):

@@ -47,6 +47,14 @@ def _await_workers(postern, count, seconds=30):
 	wait_for(lambda: len(postern.worker_pids()) >= count, "the workers are back", seconds, 0.005)
 
 
+def _is_alive(pid):
+	try:
+		with open(f"/proc/{pid}/stat") as f:
+			return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+	except FileNotFoundError:
+		return False
+
+
 def _rounds(place, rounds, tls):
 	"""Kill under load; then account for every message."""
 	certificate = place.certificate("sink", "sink.test")
@@ -60,25 +68,27 @@ def _rounds(place, rounds, tls):
 	load = place.start("load", [postern.programs + "/tests/bench/smtpload", "-k", "-c", "8", "-s", "100000000", "-m", "3",
 				    "-l", "6000", "-d", "3600", "-o", load_log,
 				    *(["-t", "starttls"] if tls else []), f"{place.ip}:{postern.port}"])
-	kills = collections.Counter()
+	kills, of_this_daemon = collections.Counter(), 0
 	for number in range(rounds):
+		_await_workers(postern, 2)
 		time.sleep(rng.random() * 0.5)
-		if number % 20 == 19:
-			# The supervisor: its workers see it go, finish and end by themselves, or are killed too.
-			pids = postern.pids()
+		# A worker that dies young for the second time is made to wait, so the daemon goes then.
+		if of_this_daemon < 2:
+			kill_quietly(postern.worker_pids()[of_this_daemon])
+			of_this_daemon += 1
+			kills["worker"] += 1
+			continue
+		pids, of_this_daemon = postern.pids(), 0
+		if rng.random() < 0.5:
+			kills["supervisor, the workers end by themselves"] += 1
+			kill_quietly(pids[0])
+		else:
+			kills["supervisor and workers"] += 1
 			for pid in pids[::rng.choice((1, -1))]:
 				kill_quietly(pid)
-			postern.process.wait()
-			kills["supervisor and workers"] += 1
-			deadline = time.monotonic() + 20
-			while any(os.path.exists(f"/proc/{p}") and open(f"/proc/{p}/stat").read().split()[2] != "Z"
-				  for p in pids if os.path.exists(f"/proc/{p}")) and time.monotonic() < deadline:
-				time.sleep(0.01)
-			postern.start()
-		else:
-			_await_workers(postern, 2)
-			kill_quietly(rng.choice(postern.worker_pids()))
-			kills["worker"] += 1
+		postern.process.wait()
+		wait_for(lambda: not any(_is_alive(p) for p in pids), "all of it is gone", 30, 0.01)
+		postern.start()
 	_await_workers(postern, 2)
 	time.sleep(1)
 	load.terminate()

@@ -303,7 +303,7 @@ def posternctl_tells_of_the_queue(place):
 	hop.replies = {"RCPT": "450 4.2.1 come back"}
 	message = postern.send()
 	wait_for(lambda: postern.log().count("outcome=deferred") >= 2, "deferred again")
-	postern.control("remove", message)
+	postern.control("remove", message, "--yes")
 	postern.wait_for_empty_queue()
 	check(len(hop.messages) == 1, "removed, not delivered")
 	check(os.path.exists(postern.folder + "/run"), "the run directory")

@@ -211,7 +211,7 @@ def two_rules_never_share_a_connection(place):
 def plaintext_behind_the_starttls_reply_is_refused(place):
 	"""CVE-2011-0411 from the other side: a hop (or somebody between) that speaks too early."""
 	certificate = place.certificate("hop", "hop.test")
-	_deferred(place, 'require = "encrypt"', ["encrypt"], certificate,
+	_deferred(place, 'require = "encrypt"', ["plaintext follows", "STARTTLS"], certificate,
 		  replies={"STARTTLS": "220 2.0.0 go\r\n250 2.0.0 injected"})
 
 
