@@ -129,7 +129,7 @@ static int ask(struct hand *h, void (*on_record)(void *ctx, const struct control
 
 /* ---- queue ---------------------------------------------------------------------------------------------------- */
 
-/* Messages as JSON: {...,"to":[{recipient},...]} on one line each. */
+/* Messages as JSON: {...,"recipients":[{...},...]} on one line each. */
 static void close_json(struct hand *h)
 {
 	if (h->is_open)
@@ -148,7 +148,7 @@ static void put_json(struct hand *h, const struct control_record *record)
 	close_json(h);
 	bool is_message = str_equal(record->name, STR("message"));
 	control_print_json(&h->out, record, is_message);
-	buf_append_text(&h->out, is_message ? ",\"to\":[" : "\n");
+	buf_append_text(&h->out, is_message ? ",\"recipients\":[" : "\n");
 	h->is_open = is_message;
 }
 
@@ -257,12 +257,8 @@ static int run_flush(struct hand *h, int argc, char **argv)
 static bool is_confirmed(struct hand *h, const char *id)
 {
 	char answer[16];
-	if (h->is_sure)
+	if (h->is_sure || !isatty(STDIN_FILENO)) /* as rm(1): who is no person is not asked */
 		return true;
-	if (!isatty(STDIN_FILENO)) {
-		fputs("posternctl: say --yes to remove without being asked\n", stderr);
-		return false;
-	}
 	if (ask(h, on_show_record, (const char *[]){ "show", id }, 2) != EXIT_SUCCESS)
 		return false;
 	if (!h->found) {

@@ -19,7 +19,7 @@
 #include "smtpd/supervise/supervise.h"
 #include "smtpd/worker.h"
 
-#define WATCH_MS 60000
+#define WATCH_MS 10000
 #define SECRET_MS (24 * 3600 * 1000)
 
 struct daemon {

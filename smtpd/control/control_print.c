@@ -189,7 +189,7 @@ void control_print_show(struct buf *to, const struct control_record *record)
 		buf_append_text(to, is_recipient ? (i ? "    " : "  - ") : "");
 		control_print_safe(to, f->key);
 		buf_append_byte(to, ':');
-		pad_to(to, start, is_recipient ? 16 : 12);
+		pad_to(to, start, 16);
 		bool is_time = str_equal(f->key, STR("received")) || str_equal(f->key, STR("due"));
 		bool is_duration = str_equal(f->key, STR("age")) || str_equal(f->key, STR("due_in"));
 		if (is_time && f->number)

@@ -63,8 +63,8 @@ static void put_message(struct buf *out, const struct spool_envelope *e, const s
 	control_put_number(out, "size", (int64_t)e->size_bytes);
 	control_put_text(out, "sender",
 		str_head(e->sender, e->sender.length < FIELD_BYTES ? e->sender.length : FIELD_BYTES));
-	control_put_number(out, "recipients", e->recipient_count);
-	control_put_number(out, "waiting", waiting);
+	control_put_number(out, "recipient_count", e->recipient_count);
+	control_put_number(out, "waiting_count", waiting);
 	put(out, "client", e->client);
 	put(out, "envid", e->envid);
 	if (e->ret <= SPOOL_RET_HDRS)

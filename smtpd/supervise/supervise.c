@@ -42,7 +42,7 @@ struct supervise {
 	struct supervise_control *control;
 	int bundle_fd;
 	uint32_t generation;
-	size_t awaited; /* answers to this generation */
+	size_t awaited, refused; /* answers to this generation: to come, and bad ones */
 
 	struct supervise_member *members;
 	struct supervise_shards shards;
@@ -165,6 +165,7 @@ static void put_in_force(struct supervise *s, struct candidate *c)
 static void send_to_all(struct supervise *s)
 {
 	s->awaited = 0;
+	s->refused = 0;
 	for (unsigned i = 0; i < s->plan.workers; i++) {
 		s->awaited += s->members[i].pid != 0;
 		supervise_member_configure(&s->members[i]);
@@ -320,6 +321,18 @@ static bool all_are_ready(const struct supervise *s)
 	return true;
 }
 
+static void log_if_answered(const struct supervise *s)
+{
+	if (s->awaited)
+		return;
+	if (s->refused)
+		log_say(LOG_LEVEL_ERROR, "reload-failed",
+			"%zu of %u workers keep the configuration they had", s->refused,
+			s->plan.workers);
+	else
+		log_say(LOG_LEVEL_INFO, "reload-done", "every worker lives by it");
+}
+
 static void on_answered(
 	void *ctx, struct supervise_member *m, const struct supervise_message *answer)
 {
@@ -340,8 +353,11 @@ static void on_answered(
 		log_number(&l, "workers", s->plan.workers);
 		log_number(&l, "listeners", (int64_t)supervise_sockets_count(s->sockets));
 		log_end(&l);
-	} else if (answer->generation == s->generation && s->awaited && --s->awaited == 0)
-		log_say(LOG_LEVEL_INFO, "reload-done", "every worker answered");
+	} else if (answer->generation == s->generation && s->awaited) {
+		s->refused += is_refused;
+		s->awaited--;
+		log_if_answered(s);
+	}
 }
 
 static bool none_is_alive(const struct supervise *s)
@@ -436,13 +452,14 @@ static int find_identity(struct supervise *s, struct err *err)
 {
 	if (!s->plan.user)
 		return geteuid() == 0 ? err_set(err, ERR_INPUT, "started as root without 'user': name "
-					"the user the workers run as")
+					"the user whom the workers shall be")
 				      : 0;
 	s->has_identity = true;
 	if (process_find_user(s->plan.user, &s->identity, err) < 0)
 		return -1;
 	if (s->identity.uid == 0)
-		return err_set(err, ERR_INPUT, "'user' must not be root");
+		log_say(LOG_LEVEL_WARNING, "workers-are-root",
+			"user = root: whoever breaks into a worker has this machine");
 	if (geteuid() != 0 && geteuid() != s->identity.uid)
 		return err_set(err, ERR_INPUT, "only root can start workers as user '%s': start as "
 			"root, or as that user", s->plan.user);

@@ -286,7 +286,7 @@ static void the_queue_lists_who_waits_for_what(void **state)
 	ASK(s, "queue");
 	assert_int_equal(s->failures, 0);
 	assert_heard(s, "message id=0000000000001000 received=1000 age=");
-	assert_heard(s, " size=4 sender=a@a.example recipients=1 waiting=1 client=192.0.2.1\n");
+	assert_heard(s, " size=4 sender=a@a.example recipient_count=1 waiting_count=1 client=192.0.2.1\n");
 	assert_heard(s, "recipient address=someone@b.example state=waiting attempts=0 due=0 due_in=0 "
 			"destination=smtp mx.b.example:2525\n");
 }
