@@ -45,7 +45,6 @@ class Postern:
 				return "true" if v else "false"
 			return str(v) if isinstance(v, int) else f'"{v}"'
 		lines = [f'hostname = "{NAME}"', f"workers = {self.workers}",
-			 *(['user = "root"'] if os.geteuid() == 0 else []),
 			 f'run-directory = "{self.folder}/run"', 'shutdown = "5s"',
 			 f'listen "{self.ip}:{self.port}" {{ {self.listen} }}',
 			 'client "127.0.0.0/8" { relay = true }']
