@@ -150,8 +150,6 @@ static int read_route(struct config_loading *l, cfg_t *section, struct err *err)
 		return conf_error(section, "to", err,
 			"is missing: write to = \"smtp host:port\", \"smtps host:port\", \"lmtp "
 			"unix:/path\", \"maildir /path\" or \"refuse words\"");
-	if (relay_routes_add(l->config->routes, str_of(title), str_of(words), &why) < 0)
-		return conf_error(section, "to", err, "is \"%.60s\": %s", words, why.text);
 	/* A parent's rule may be another than its hosts': ask for one of them. */
 	bool is_rest = strcmp(title, "*") == 0;
 	struct buf domain = { 0 };
@@ -162,6 +160,10 @@ static int read_route(struct config_loading *l, cfg_t *section, struct err *err)
 	buf_release(&domain);
 	if (!d)
 		return conf_error(section, "to", err, "is \"%.60s\": %s", words, why.text);
+	if (relay_routes_add(l->config->routes, str_of(title), str_of(words), &why) < 0) {
+		relay_destination_unref(&d);
+		return conf_error(section, NULL, err, "%s", why.text);
+	}
 	warn_of_address(l, section, d);
 	relay_destination_unref(&d);
 	return 0;
