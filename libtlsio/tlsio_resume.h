@@ -2,7 +2,8 @@
  *
  * Server:  one 64-byte secret shared by all processes makes a ticket of one good at all others;
  *          GnuTLS derives the working keys from it by time and turns them over; give a fresh
- *          secret each day (old tickets then fall back to a full handshake).
+ *          secret each day (old tickets then fall back to a full handshake). In TLS 1.3 tickets
+ *          leave with the server's first bytes.
  * Client:  a bounded cache. The key must say everything that the verdict depended on
  *          (host, address, requirement, identity): GnuTLS skips verification on resumption and
  *          accepts another SNI, so a session must never cross requirements.

@@ -18,8 +18,8 @@ enum {
 	RECORD_BYTES = 16384,	      /* RFC 8446 5.1 */
 	HANDSHAKE_AHEAD_BYTES = 4096, /* a flight of the peer in one read */
 	MESSAGE_CLIENT_HELLO = 1,
-	/* A client that takes longer to say hello than GnuTLS keeps tickets gets none. */
 	DEFAULT_TICKET_LIFETIME_S = 21600,
+	TICKETS_OF_FULL_HANDSHAKE = 2, /* clients connect in parallel */
 };
 
 #if GNUTLS_VERSION_NUMBER >= 0x030800
@@ -38,6 +38,7 @@ struct tlsio_session {
 	int handshake_rc; /* GNUTLS_E_AGAIN until the handshake is over */
 	unsigned offered; /* versions in the peer's ClientHello */
 	uint8_t wants;	  /* what the last AGAIN waits for */
+	bool owes_tickets; /* a server's, until it first writes */
 	bool has_said_bye;
 	bool has_stored; /* this session is in the client's cache */
 };
@@ -145,8 +146,9 @@ struct tlsio_session *tlsio_session_new_server(struct tlsio_server *server,
 	struct tlsio_transport *transport, struct err *err)
 {
 	struct tlsio_session *s = session_new(
-		GNUTLS_SERVER | (server->tickets ? 0 : GNUTLS_NO_TICKETS), server->priority,
-		transport, err);
+		GNUTLS_SERVER |
+			(server->tickets ? GNUTLS_NO_AUTO_SEND_TICKET : GNUTLS_NO_TICKETS),
+		server->priority, transport, err);
 	if (!s)
 		return NULL;
 	s->server = tlsio_server_ref(server);
@@ -296,6 +298,13 @@ static enum tlsio_io fail_handshake(struct tlsio_session *s, struct err *err)
 	return TLSIO_IO_FAILED;
 }
 
+static void finish_handshake(struct tlsio_session *s)
+{
+	s->owes_tickets = s->server && s->server->tickets &&
+		gnutls_protocol_get_version(s->tls) == GNUTLS_TLS1_3;
+	remember_session(s);
+}
+
 enum tlsio_io tlsio_session_handshake(struct tlsio_session *s, struct err *err)
 {
 	if (s->handshake_rc == GNUTLS_E_AGAIN) {
@@ -305,7 +314,7 @@ enum tlsio_io tlsio_session_handshake(struct tlsio_session *s, struct err *err)
 			send_alert(s, s->handshake_rc);
 		tlsio_wire_leave(&s->wire);
 		if (s->handshake_rc >= 0)
-			remember_session(s);
+			finish_handshake(s);
 	} else if (s->handshake_rc >= 0) {
 		tlsio_wire_enter(&s->wire, 0);
 		tlsio_wire_leave(&s->wire);
@@ -427,6 +436,15 @@ static enum tlsio_io tell_broken(struct tlsio_session *s, int rc, struct err *er
 	return TLSIO_IO_FAILED;
 }
 
+/* With our first bytes, so never before the client's Finished: GnuTLS by itself sends tickets with
+ * its own, and there are peers (Exchange Online, since 2024) that abort then. Costs no packet. */
+static void send_tickets(struct tlsio_session *s)
+{
+	s->owes_tickets = false;
+	unsigned count = gnutls_session_is_resumed(s->tls) ? 1 : TICKETS_OF_FULL_HANDSHAKE;
+	gnutls_session_ticket_send(s->tls, count, 0);
+}
+
 enum tlsio_io tlsio_session_write(struct tlsio_session *s, const void *bytes, size_t length,
 	size_t *ret_count, struct err *err)
 {
@@ -434,6 +452,8 @@ enum tlsio_io tlsio_session_write(struct tlsio_session *s, const void *bytes, si
 	ssize_t count = 0;
 	s->wants = TLSIO_WRITE;
 	tlsio_wire_enter(&s->wire, 0);
+	if (s->owes_tickets)
+		send_tickets(s);
 	while (total < length && !tlsio_wire_has_output(&s->wire) && !s->wire.broken) {
 		size_t part = length - total < RECORD_BYTES ? length - total : RECORD_BYTES;
 		count = gnutls_record_send(s->tls, (const char *)bytes + total, part);

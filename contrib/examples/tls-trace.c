@@ -162,6 +162,15 @@ static void on_input(void *ctx)
 	tlsio_stream_consume(app.stream, bytes.length);
 }
 
+static void say_hello(const struct tlsio_peer *peer)
+{
+	struct buf line = { 0 };
+	buf_printf(&line, "hello over %s, %s\n", tlsio_version_name(peer->version),
+		or_none(peer->suite));
+	tlsio_stream_write(app.stream, buf_str(&line).at, line.length);
+	buf_release(&line);
+}
+
 static void on_secured(void *ctx)
 {
 	(void)ctx;
@@ -169,6 +178,8 @@ static void on_secured(void *ctx)
 	/* The first of two connections is there for its ticket, which may come a moment later. */
 	bool is_for_ticket = app.client && app.connections > 1;
 	tlsio_stream_limit_time(app.stream, is_for_ticket ? TICKET_WAIT_MS : 0);
+	if (app.server) /* its ticket goes with the first bytes */
+		say_hello(tlsio_stream_peer(app.stream));
 	if (!is_for_ticket && !app.is_input_over)
 		tlsio_watch_set(&app.input, TLSIO_READ);
 }

@@ -25,7 +25,7 @@ void session_pair_open(struct session_pair *p, struct tlsio_server *server,
 	struct tlsio_client *client, size_t capacity_bytes);
 /* Until both are done or one failed; io and err say how. True when both are DONE. */
 bool session_pair_handshake(struct session_pair *p);
-/* The client reads what came behind the handshake (tickets); expects no data. */
+/* The server writes nothing, with its tickets; the client reads what came and expects no data. */
 void session_pair_settle(struct session_pair *p);
 /* All of it from one side to the other, whatever the back-pressure; aborts the test when it does not
  * arrive whole. */

@@ -131,7 +131,8 @@ static void shows_a_handshake_its_facts_and_its_resumption(void **state)
 			"< Finished", "> Finished", "= version TLS1.3", "group x25519, resumed no",
 			"= matched name mx.example.net", "= chain: valid", "* to 127.0.0.1:",
 			"> ClientHello", "< ServerHello", "< Finished", "resumed yes",
-			"= matched name mx.example.net", "= chain: valid", NULL });
+			"= matched name mx.example.net", "= chain: valid",
+			"hello over TLS1.3", NULL });
 	assert_int_equal(status, 0);
 	assert_int_equal(hear_out(&server, &at_server), 0);
 	expect_in_order(&at_server,
