@@ -33,7 +33,7 @@
 enum {
 	MAX_FILE_BYTES = 1024 * 1024,
 	TIME_LIMIT_MS = 10000,
-	TICKET_WAIT_MS = 300,
+	LAST_WAIT_MS = 300,
 	INPUT_BYTES = 64 * 1024,
 	MAX_CONNECTIONS = 1000000,
 };
@@ -141,9 +141,9 @@ static void on_stdin(void *ctx, unsigned events)
 		return;
 	app.is_input_over = true;
 	tlsio_watch_set(&app.input, 0);
-	/* A server goes on listening to what the other side says. */
+	/* A server goes on listening to what the other side says; a client waits for the answer. */
 	if (app.client)
-		end_connection();
+		tlsio_stream_limit_time(app.stream, LAST_WAIT_MS);
 }
 
 static void on_room(void *ctx)
@@ -177,7 +177,7 @@ static void on_secured(void *ctx)
 	tell_peer(tlsio_stream_peer(app.stream));
 	/* The first of two connections is there for its ticket, which may come a moment later. */
 	bool is_for_ticket = app.client && app.connections > 1;
-	tlsio_stream_limit_time(app.stream, is_for_ticket ? TICKET_WAIT_MS : 0);
+	tlsio_stream_limit_time(app.stream, is_for_ticket ? LAST_WAIT_MS : 0);
 	if (app.server) /* its ticket goes with the first bytes */
 		say_hello(tlsio_stream_peer(app.stream));
 	if (!is_for_ticket && !app.is_input_over)
