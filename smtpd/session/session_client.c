@@ -298,7 +298,7 @@ static void on_end(void *ctx, enum tlsio_end end, const struct err *why)
 		return;
 	}
 	end_machine(c, end == TLSIO_END_CLOSED ? "client-closed" : tlsio_end_name(end));
-	finish(c, why, end != TLSIO_END_CLOSED);
+	finish(c, why, false); /* no abort: an alert of ours may still have to arrive */
 }
 
 static const struct tlsio_stream_events events = { .on_input = on_input,
