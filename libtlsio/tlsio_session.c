@@ -19,6 +19,7 @@ enum {
 	HANDSHAKE_AHEAD_BYTES = 4096, /* a flight of the peer in one read */
 	MESSAGE_CLIENT_HELLO = 1,
 	DEFAULT_TICKET_LIFETIME_S = 21600,
+	MAX_WARNINGS = 16,
 	TICKETS_OF_FULL_HANDSHAKE = 2, /* clients connect in parallel */
 };
 
@@ -38,6 +39,7 @@ struct tlsio_session {
 	int handshake_rc; /* GNUTLS_E_AGAIN until the handshake is over */
 	unsigned offered; /* versions in the peer's ClientHello */
 	uint8_t wants;	  /* what the last AGAIN waits for */
+	uint8_t warnings; /* alerts of that level received */
 	bool owes_tickets; /* a server's, until it first writes */
 	bool has_said_bye;
 	bool has_stored; /* this session is in the client's cache */
@@ -281,8 +283,8 @@ static int step_handshake(struct tlsio_session *s)
 	int rc;
 	do
 		rc = gnutls_handshake(s->tls);
-	while (rc == GNUTLS_E_INTERRUPTED || rc == GNUTLS_E_WARNING_ALERT_RECEIVED ||
-		rc == GNUTLS_E_GOT_APPLICATION_DATA);
+	while (rc == GNUTLS_E_INTERRUPTED ||
+		(rc == GNUTLS_E_WARNING_ALERT_RECEIVED && ++s->warnings < MAX_WARNINGS));
 	/* What GnuTLS calls an end of input depends on where in a message it came. */
 	if (s->wire.has_ended && rc < 0 && rc != GNUTLS_E_FATAL_ALERT_RECEIVED)
 		return GNUTLS_E_PREMATURE_TERMINATION;
@@ -381,8 +383,10 @@ static ssize_t read_some(struct tlsio_session *s, void *into, size_t capacity)
 			continue;
 		if (count == GNUTLS_E_AGAIN)
 			return 0;
-		/* A warning says nothing we act on; close_notify comes as 0. */
-		if (count == GNUTLS_E_INTERRUPTED || count == GNUTLS_E_WARNING_ALERT_RECEIVED)
+		/* A warning says nothing we act on, but a flood of them would keep us here;
+		 * close_notify comes as 0. */
+		if (count == GNUTLS_E_INTERRUPTED || (count == GNUTLS_E_WARNING_ALERT_RECEIVED &&
+							     ++s->warnings < MAX_WARNINGS))
 			continue;
 		s->read_rc = count == 0 ? 1 : (int)count;
 		if (count < 0)
