@@ -43,6 +43,9 @@ static struct place *place_open(const struct netaddr *address, unsigned workers,
 		struct netaddr next = place->bound;
 		int fd = tlsio_listener_open_tcp(&next, BACKLOG, &place->bound, err);
 		if (fd < 0) {
+			if (address->port && address->port < 1024 && geteuid() != 0)
+				err_prefix(err, "ports below 1024 are for root, or for who has "
+					"CAP_NET_BIND_SERVICE: ");
 			place_unref(place);
 			return NULL;
 		}
