@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -87,8 +88,8 @@ int supervise_member_start(
 	}
 	if (pid == 0) {
 		m->events->forked(m->ctx);
-		/* _exit: what the supervisor would do at its exit is not for us to do */
-		_exit(supervise_child_run(child, pair[1]));
+		/* exit, not _exit: what a worker forgot to free shall be seen where sanitizers look */
+		exit(supervise_child_run(child, pair[1]));
 	}
 	close(pair[1]);
 	m->pid = pid;

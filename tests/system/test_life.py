@@ -216,3 +216,23 @@ def logs_can_be_json(place):
 	for event in ("start", "ready", "accepted", "session-end"):
 		check(event in events, f"event {event}", events)
 	check(os.path.getsize(place.path("postern.log")) > 0, "a log")
+
+
+@test
+def who_waits_at_an_address_that_is_given_up_is_still_served(place):
+	postern, _ = _postern(place)
+	workers = postern.worker_pids()
+	for pid in workers:
+		os.kill(pid, signal.SIGSTOP)
+	waiting = [Client(place.ip, postern.port, banner=False) for _ in range(10)]
+	old, postern.port = postern.port, place.free_port()
+	postern.configure()
+	postern.process.send_signal(signal.SIGHUP)
+	postern.wait_for_log(f"listening-ended address={place.ip}:{old}")
+	for pid in workers:
+		os.kill(pid, signal.SIGCONT)
+	for c in waiting:
+		check(c.reply().startswith("220"), "a greeting")
+	postern.wait_for_log("reload-done")
+	postern.send()
+	postern.stop()

@@ -183,6 +183,7 @@ static void launch(struct house *h)
 {
 	int ends[2];
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	fflush(NULL); /* our children end by exit */
 	h->pid = fork();
 	if (h->pid == 0) {
 		const struct supervise_program program = { .name = "housed",
