@@ -429,7 +429,7 @@ static void a_reload_opens_new_addresses_and_closes_old_ones(void **state)
 static void a_changed_file_comes_into_force_by_itself(void **state)
 {
 	(void)state;
-	char key[96], text[256];
+	char key[96], text[512];
 	struct house *h = house_new(as_ourselves("one 1 1000 127.0.0.1:0"));
 	uint16_t port = expect_port(h);
 	expect(h, "ready", NULL, 0);
@@ -554,7 +554,7 @@ static void tells_the_service_manager(void **state)
 static void workers_of_root_are_nobody_and_still_have_the_key(void **state)
 {
 	(void)state;
-	char key[96], text[256];
+	char key[96], text[512];
 	if (geteuid() != 0)
 		return; /* only root can show it */
 	struct house *h = house_new("plain 1 1000 127.0.0.1:0 nobody");
