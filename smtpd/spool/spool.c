@@ -95,6 +95,7 @@ static void on_lost(void *ctx, uint64_t write, const struct err *error)
 	struct spool *spool = ctx;
 	spool_writer_lose(spool, write, error);
 	spool_change_lose(spool, write);
+	spool_compact_lose(spool, write);
 	spool_tell_trouble(spool, error);
 }
 
@@ -123,7 +124,6 @@ static void on_synced(void *ctx, const struct err *error)
 		return;
 	}
 	spool_writer_finish_commits(spool);
-	spool_compact_review(spool);
 	spool_request_turn(spool);
 }
 
@@ -180,13 +180,11 @@ static void on_tick(void *ctx)
 	spool_segments_retry(&spool->segments);
 	if (spool->has_no_segment)
 		spool_segments_prepare(&spool->segments);
-	/* a last mark that tells recovery: all this was durable; it needs no sync itself */
-	bool is_dirty = spool_log_is_dirty(log);
-	if (!is_dirty && spool_log_wants_mark(log))
-		spool_log_mark(log, NULL);
 	spool_log_flush(log, NULL);
-	if (is_dirty)
+	if (spool_log_is_dirty(log))
 		begin_sync(spool);
+	else if (!log->is_syncing && spool_log_wants_mark(log))
+		spool_log_mark(log);
 	spool_request_turn(spool);
 }
 
@@ -255,6 +253,7 @@ void spool_start_log(struct spool *spool, bool is_new)
 		spool->next_id = first + 1;
 	spool->log.next_id = spool->next_id + ID_RESERVE;
 	spool->is_replayed = true;
+	spool->segments.needs_review = true;
 	spool_segments_prepare(&spool->segments);
 	spool_request_turn(spool);
 }

@@ -77,6 +77,8 @@ void spool_extents_drop(const struct spool_extents *extents, struct spool_segmen
 			continue;
 		assert(segment->live_bytes >= extent.bytes);
 		segment->live_bytes -= extent.bytes;
+		if (segment->live_bytes == 0 && segment->is_sealed)
+			set->needs_review = true;
 	}
 }
 

@@ -141,8 +141,9 @@ int spool_load_record(struct spool *spool, struct spool_position at, uint32_t by
 
 struct spool_compact *spool_compact_new(struct spool *spool);
 void spool_compact_free(struct spool_compact **compact);
-/* Gives back what is dead and durably so; chooses what to move. From the loop only. */
+/* Gives back what is dead and durably so; chooses what to empty. At the end of a turn. */
 void spool_compact_review(struct spool *spool);
+void spool_compact_lose(struct spool *spool, uint64_t write);
 /* This message has many settle records: write it anew with one. */
 void spool_compact_fold(struct spool *spool, uint64_t id);
 

@@ -124,6 +124,7 @@ static int roll(struct spool_log *log, struct err *err)
 			return -1;
 		}
 		log->active->is_sealed = true;
+		log->segments->needs_review = true;
 	}
 	log->active = next;
 	log->zero_until = 0;
@@ -159,6 +160,7 @@ struct spool_position spool_log_append(struct spool_log *log, uint8_t type, uint
 	if (log->pending.length == 0)
 		append_mark(log);
 	struct spool_position at = spool_log_end(log);
+	log->has_news = true;
 	spool_record_append(&log->pending, type, log->active->salt, id, parts, count);
 	assert(spool_log_end(log).offset + END_BYTES <= log->active->size_bytes);
 	return at;
@@ -176,15 +178,20 @@ struct spool_position spool_log_end(const struct spool_log *log)
 
 bool spool_log_wants_mark(const struct spool_log *log)
 {
-	return log->active && spool_position_is_before(log->marked, log->durable);
+	return log->has_news && log->active && spool_position_is_before(log->marked, log->durable);
 }
 
-int spool_log_mark(struct spool_log *log, struct err *err)
+void spool_log_mark(struct spool_log *log)
 {
-	if (spool_log_reserve(log, SPOOL_MARK_BYTES, err) < 0)
-		return -1;
+	uint64_t unsynced_bytes = log->unsynced_bytes;
+	/* not worth a new segment */
+	if (log->pending.length || !fits(log, 0))
+		return;
 	append_mark(log);
-	return 0;
+	if (spool_log_flush(log, NULL) < 0)
+		return;
+	log->has_news = false;
+	log->unsynced_bytes = unsynced_bytes;
 }
 
 /* ---- making it durable ----------------------------------------------------------------------- */

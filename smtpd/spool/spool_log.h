@@ -37,7 +37,8 @@ struct spool_log {
 	uint64_t next_id;	      /* for the marks */
 	struct spool_position durable;
 	struct spool_position marked; /* what the last mark said */
-	uint64_t unsynced_bytes;
+	uint64_t unsynced_bytes;      /* but for marks alone */
+	bool has_news;		      /* records since the last mark that came alone */
 	uint64_t syncs;
 	struct spool_sync *sync;
 	bool is_syncing;
@@ -58,9 +59,10 @@ struct spool_position spool_log_append(struct spool_log *log, uint8_t type, uint
 int spool_log_flush(struct spool_log *log, struct err *err);
 /* Where the next record would go, all appended ones counted. */
 struct spool_position spool_log_end(const struct spool_log *log);
-/* True when a mark would tell something new. */
+/* True when a mark would tell something new; then one is written. It needs no sync itself: once
+ * on disk, it shows recovery that what lies before it was durable. */
 bool spool_log_wants_mark(const struct spool_log *log);
-int spool_log_mark(struct spool_log *log, struct err *err);
+void spool_log_mark(struct spool_log *log);
 
 /* Makes everything flushed so far durable; ends in on_synced. One at a time. */
 void spool_log_sync(struct spool_log *log);

@@ -48,27 +48,6 @@ static void hold(struct spool *spool, struct spool_message *message, uint32_t nu
 	segment->live_bytes += bytes;
 }
 
-static void hold_chunks(struct replay *replay, struct spool_message *message, uint32_t count,
-	struct str chunks)
-{
-	uint32_t lost = 0;
-	for (uint32_t i = 0; i < count; i++) {
-		struct spool_chunk chunk = spool_chunk_at(chunks, i);
-		hold(replay->spool, message, chunk.at.segment, spool_record_bytes(chunk.length));
-		if ((replay->hole_count || !spool_segments_find(&replay->spool->segments,
-						   chunk.at.segment)) &&
-			is_lost(replay, &chunk))
-			lost++;
-	}
-	if (lost) {
-		char name[17];
-		struct err err;
-		err_set(&err, ERR_SYSTEM, "message %s: %u of %u pieces of its body are lost",
-			spool_id_format(message->id, name), (unsigned)lost, (unsigned)count);
-		tell(replay->spool, &err);
-	}
-}
-
 /* A commit record replaces one before it (the message was moved), with all settled since. */
 static struct spool_message *start_message(struct spool *spool, uint64_t id, uint64_t size_bytes,
 	uint32_t recipient_count, struct spool_position at)
@@ -105,7 +84,10 @@ static void on_commit(struct replay *replay, struct spool_position at,
 		for (uint32_t i = 0; i < envelope.recipient_count; i++)
 			spool_message_set_waiting(message, i,
 				envelope.recipients[i].state == SPOOL_RECIPIENT_WAITING);
-		hold_chunks(replay, message, head.chunk_count, chunks);
+		for (uint32_t i = 0; i < head.chunk_count; i++) {
+			struct spool_chunk chunk = spool_chunk_at(chunks, i);
+			hold(spool, message, chunk.at.segment, spool_record_bytes(chunk.length));
+		}
 		hold(spool, message, at.segment, message->commit_bytes);
 		struct spool_extent extent;
 		for (uint32_t i = 0; (extent = spool_extents_at(&message->extents, i)).segment;
@@ -187,8 +169,27 @@ static void on_damage(void *ctx, uint32_t segment, uint32_t from, uint32_t to,
 	tell(replay->spool, err);
 }
 
-static void tell_messages(struct spool *spool)
+/* The sender hears of it in the end: relay cannot read it, and gives up in time. */
+static void check_chunks(const struct replay *replay, const struct spool_loaded *loaded)
 {
+	uint32_t lost = 0;
+	for (uint32_t i = 0; i < loaded->head.chunk_count; i++) {
+		struct spool_chunk chunk = spool_chunk_at(loaded->chunks, i);
+		lost += is_lost(replay, &chunk);
+	}
+	if (lost) {
+		char name[17];
+		struct err err;
+		err_set(&err, ERR_SYSTEM, "message %s: %u of %u pieces of its body are lost",
+			spool_id_format(loaded->envelope.id, name), (unsigned)lost,
+			(unsigned)loaded->head.chunk_count);
+		tell(replay->spool, &err);
+	}
+}
+
+static void tell_messages(struct replay *replay)
+{
+	struct spool *spool = replay->spool;
 	struct spool_message *message;
 	uint64_t after = 0;
 	while ((message = spool_index_next(&spool->index, after)) != NULL) {
@@ -201,6 +202,7 @@ static void tell_messages(struct spool *spool)
 		} else if (spool_load(spool, message, &loaded, &err) < 0) {
 			tell(spool, &err);
 		} else {
+			check_chunks(replay, &loaded);
 			spool->events->on_message(spool->ctx, &loaded.envelope);
 			spool_loaded_clear(&loaded);
 		}
@@ -218,13 +220,13 @@ int spool_replay(struct spool *spool, struct err *err)
 		is_new = spool->segments.count == 0;
 		result = spool_recover(&spool->segments, &events, &replay, &recovered, err);
 	}
+	if (result == 0) {
+		spool->next_id = recovered.next_id;
+		spool->log.durable = recovered.end;
+		spool_start_log(spool, is_new);
+		tell_messages(&replay);
+	}
 	free(replay.holes);
 	arena_clear(&replay.arena);
-	if (result < 0)
-		return -1;
-	spool->next_id = recovered.next_id;
-	spool->log.durable = recovered.end;
-	spool_start_log(spool, is_new);
-	tell_messages(spool);
-	return 0;
+	return result;
 }

@@ -15,18 +15,16 @@ struct free_file {
 	struct list link;
 	int fd;
 	uint32_t number; /* in its name */
+	bool is_filled;
 };
 
-/* Making a segment ready: on the helper from submit to on_done. */
+/* Filling a file: on the helper from submit to on_done. */
 struct spool_prepare {
 	struct spool_job job;
 	struct spool_segments *set;
-	struct spool_segment_header header;
-	int fd; /* -1: to be made */
-	uint32_t file_number;
-	int64_t filled;
-	int failure; /* errno */
-	bool is_misnamed; /* the file is already named as a segment, of too low a number */
+	struct free_file *file; /* fd -1: to be made */
+	int64_t filled;		/* bytes; -1: not known yet */
+	int failure;		/* errno */
 	bool is_running;
 };
 
@@ -75,7 +73,6 @@ void spool_segments_init(struct spool_segments *set, struct spool_disk *disk,
 	};
 	list_init(&set->in_order);
 	list_init(&set->free_files);
-	list_init(&set->ready);
 	set->prepare = mem_zero(sizeof(*set->prepare));
 	set->prepare->set = set;
 	set->release = mem_zero(sizeof(*set->release));
@@ -121,6 +118,29 @@ static void take_out(struct spool_segments *set, struct spool_segment *segment)
 	HASH_DELETE(hh, set->by_number, segment);
 	list_remove(&segment->link);
 	set->count--;
+	set->releases++;
+	set->needs_review = true;
+}
+
+static void file_free(struct spool_segments *set, struct free_file *file)
+{
+	if (file->fd >= 0)
+		set->disk->close(set->disk, file->fd);
+	free(file);
+}
+
+static void add_file(struct spool_segments *set, int fd, uint32_t number, bool is_filled)
+{
+	struct free_file *file = mem_zero(sizeof(*file));
+	*file = (struct free_file){ .fd = fd, .number = number, .is_filled = is_filled };
+	list_push_back(&set->free_files, &file->link);
+	set->free_count++;
+}
+
+static void take_file(struct spool_segments *set, struct free_file *file)
+{
+	list_remove(&file->link);
+	set->free_count--;
 }
 
 void spool_segments_clear(struct spool_segments *set)
@@ -130,15 +150,12 @@ void spool_segments_clear(struct spool_segments *set)
 		take_out(set, segment);
 		segment_free(set, segment);
 	}
-	LIST_EACH_SAFE(node, &set->free_files) {
-		struct free_file *file = LIST_OWNER(node, struct free_file, link);
-		set->disk->close(set->disk, file->fd);
-		free(file);
-	}
-	LIST_EACH_SAFE(node, &set->ready)
-		segment_free(set, LIST_OWNER(node, struct spool_segment, link));
-	if (set->prepare && set->prepare->is_running && set->prepare->fd >= 0)
-		set->disk->close(set->disk, set->prepare->fd);
+	LIST_EACH_SAFE(node, &set->free_files)
+		file_free(set, LIST_OWNER(node, struct free_file, link));
+	if (set->spare)
+		segment_free(set, set->spare);
+	if (set->prepare && set->prepare->is_running)
+		file_free(set, set->prepare->file);
 	free(set->prepare);
 	if (set->release)
 		free(set->release->segments);
@@ -176,17 +193,14 @@ static void load_free_file(struct spool_segments *set, uint32_t number, const ch
 	int fd = set->free_count < FREE_FILES_MOST ? set->disk->open(set->disk, path, false) : -1;
 	if (number >= set->next_number)
 		set->next_number = number + 1;
-	if (fd < 0 || set->disk->size(set->disk, fd) > set->segment_bytes) {
+	int64_t size = fd < 0 ? -1 : set->disk->size(set->disk, fd);
+	if (size < 0 || size > set->segment_bytes) {
 		if (fd >= 0)
 			set->disk->close(set->disk, fd);
 		set->disk->unlink(set->disk, path);
 		return;
 	}
-	struct free_file *file = mem_zero(sizeof(*file));
-	file->fd = fd;
-	file->number = number;
-	list_push_back(&set->free_files, &file->link);
-	set->free_count++;
+	add_file(set, fd, number, size == set->segment_bytes);
 }
 
 static int load_segment(struct spool_segments *set, uint32_t number, const char *path,
@@ -209,6 +223,7 @@ static int load_segment(struct spool_segments *set, uint32_t number, const char 
 		header.salt = 0;
 	struct spool_segment *segment = segment_new(number, fd, header.salt, (uint32_t)size);
 	segment->is_sealed = true;
+	segment->is_filled = size == set->segment_bytes;
 	add(set, segment);
 	return 0;
 }
@@ -257,7 +272,7 @@ static int write_header(struct spool_disk *disk, int fd, const struct spool_segm
 	return spool_disk_write_all(disk, fd, bytes, sizeof(bytes), 0);
 }
 
-/* One step of filling. 1 = more to do, 0 = full, -1 = failed. */
+/* One step. 1 = more to do, 0 = full, -1 = failed. */
 static int fill_step(struct spool_prepare *prepare)
 {
 	static const char zeros[FILL_BYTES];
@@ -267,8 +282,8 @@ static int fill_step(struct spool_prepare *prepare)
 		return 0;
 	size_t piece = left < FILL_BYTES ? (size_t)left : FILL_BYTES;
 	/* synced piece by piece: one sync of it all would hold up the messages' syncs */
-	if (spool_disk_write_all(set->disk, prepare->fd, zeros, piece, prepare->filled) < 0 ||
-		set->disk->sync(set->disk, prepare->fd) < 0)
+	if (spool_disk_write_all(set->disk, prepare->file->fd, zeros, piece, prepare->filled) < 0 ||
+		set->disk->sync(set->disk, prepare->file->fd) < 0)
 		return -1;
 	prepare->filled += (int64_t)piece;
 	return 1;
@@ -276,163 +291,132 @@ static int fill_step(struct spool_prepare *prepare)
 
 static int prepare_step(struct spool_prepare *prepare)
 {
-	struct spool_segments *set = prepare->set;
-	struct spool_disk *disk = set->disk;
-	struct buf from = { 0 }, to = { 0 };
-	int result = -1;
-	path_of(set, "free", prepare->file_number, &from);
-	path_of(set, "segment", prepare->header.number, &to);
-	if (prepare->is_misnamed) {
-		path_of(set, "segment", prepare->file_number, &to);
-		if (disk->rename(disk, buf_text(&to), buf_text(&from)) == 0 &&
-			disk->sync_directory(disk, set->directory) == 0) {
-			prepare->is_misnamed = false;
-			result = 1;
-		}
-		goto out;
+	struct spool_disk *disk = prepare->set->disk;
+	struct free_file *file = prepare->file;
+	if (file->fd < 0) {
+		struct buf path = { 0 };
+		path_of(prepare->set, "free", file->number, &path);
+		file->fd = disk->open(disk, buf_text(&path), true);
+		buf_release(&path);
 	}
-	if (prepare->fd < 0) {
-		prepare->fd = disk->open(disk, buf_text(&from), true);
-		result = prepare->fd < 0 ? -1 : 1;
-		goto out;
-	}
-	if (prepare->filled < 0)
-		prepare->filled = disk->size(disk, prepare->fd);
-	if (prepare->filled < 0)
-		goto out;
-	result = fill_step(prepare);
-	if (result != 0)
-		goto out;
-	result = -1;
-	if (write_header(disk, prepare->fd, &prepare->header) == 0 &&
-		disk->sync(disk, prepare->fd) == 0 &&
-		disk->rename(disk, buf_text(&from), buf_text(&to)) == 0 &&
-		disk->sync_directory(disk, set->directory) == 0)
-		result = 0;
-out:
-	buf_release(&from);
-	buf_release(&to);
-	return result;
+	if (file->fd >= 0 && prepare->filled < 0)
+		prepare->filled = disk->size(disk, file->fd);
+	return prepare->filled < 0 ? -1 : fill_step(prepare);
 }
 
 static bool run_prepare(struct spool_job *job)
 {
 	struct spool_prepare *prepare = LIST_OWNER(job, struct spool_prepare, job);
 	int result = prepare_step(prepare);
-	if (result >= 0)
-		return result > 0;
-	prepare->failure = errno ? errno : EIO;
-	struct spool_segments *set = prepare->set;
-	if (prepare->fd >= 0)
-		set->disk->close(set->disk, prepare->fd);
-	prepare->fd = -1;
-	/* whichever name it has by now; what stays is found and used again at the next start */
-	struct buf path = { 0 };
-	path_of(set, "free", prepare->file_number, &path);
-	set->disk->unlink(set->disk, buf_text(&path));
-	path_of(set, "segment", prepare->header.number, &path);
-	set->disk->unlink(set->disk, buf_text(&path));
-	buf_release(&path);
-	return false;
-}
-
-static void on_prepared(struct spool_job *job);
-
-static uint32_t highest_number(const struct spool_segments *set)
-{
-	uint32_t highest = 0;
-	if (!list_is_empty(&set->in_order))
-		highest = LIST_OWNER(set->in_order.prev, struct spool_segment, link)->number;
-	if (!list_is_empty(&set->ready))
-		highest = LIST_OWNER(set->ready.prev, struct spool_segment, link)->number;
-	return highest;
-}
-
-static void start_prepare(struct spool_segments *set)
-{
-	struct spool_prepare *prepare = set->prepare;
-	prepare->job = (struct spool_job){ .run = run_prepare, .on_done = on_prepared };
-	prepare->header = (struct spool_segment_header){
-		.number = set->next_number++,
-		.shard = set->shard,
-		.salt = new_salt(),
-	};
-	prepare->filled = -1;
-	prepare->failure = 0;
-	prepare->is_running = true;
-	if (prepare->fd < 0)
-		prepare->file_number = prepare->header.number;
-	spool_helper_submit(set->helper, &prepare->job);
+	if (result < 0)
+		prepare->failure = errno ? errno : EIO;
+	return result > 0;
 }
 
 static void on_prepared(struct spool_job *job)
 {
 	struct spool_prepare *prepare = LIST_OWNER(job, struct spool_prepare, job);
 	struct spool_segments *set = prepare->set;
+	struct free_file *file = prepare->file;
 	struct err err;
 	prepare->is_running = false;
-	if (prepare->failure) {
-		spool_segment_error(
-			&err, prepare->failure, "cannot make", prepare->header.number);
-		set->on_change(set->ctx, &err);
-		return;
+	prepare->file = NULL;
+	if (file->fd >= 0)
+		add_file(set, file->fd, file->number, prepare->failure == 0);
+	uint32_t number = file->number;
+	free(file);
+	if (prepare->failure)
+		spool_segment_error(&err, prepare->failure, "cannot fill", number);
+	set->on_change(set->ctx, prepare->failure ? &err : NULL);
+}
+
+static struct free_file *find_file(const struct spool_segments *set, bool is_filled)
+{
+	LIST_EACH(node, &set->free_files) {
+		struct free_file *file = LIST_OWNER(node, struct free_file, link);
+		if (file->is_filled == is_filled)
+			return file;
 	}
-	/* meanwhile one was made at once: numbers must ascend along the log */
-	if (prepare->header.number < highest_number(set)) {
-		prepare->is_misnamed = true;
-		prepare->file_number = prepare->header.number;
-		start_prepare(set);
-		return;
-	}
-	struct spool_segment *ready = segment_new(prepare->header.number, prepare->fd,
-		prepare->header.salt, set->segment_bytes);
-	list_push_back(&set->ready, &ready->link);
-	set->on_change(set->ctx, NULL);
+	return NULL;
 }
 
 void spool_segments_prepare(struct spool_segments *set)
 {
 	struct spool_prepare *prepare = set->prepare;
-	if (!list_is_empty(&set->ready) || prepare->is_running)
+	if (spool_segments_is_ready(set) || prepare->is_running)
 		return;
-	prepare->fd = -1;
-	prepare->is_misnamed = false;
-	struct list *node = list_first(&set->free_files);
-	if (node) {
-		struct free_file *file = LIST_OWNER(node, struct free_file, link);
-		list_remove(node);
-		set->free_count--;
-		prepare->fd = file->fd;
-		prepare->file_number = file->number;
-		free(file);
+	struct free_file *file = find_file(set, false);
+	if (file) {
+		take_file(set, file);
+	} else {
+		file = mem_zero(sizeof(*file));
+		file->fd = -1;
+		file->number = set->next_number++;
 	}
-	start_prepare(set);
+	*prepare = (struct spool_prepare){
+		.job = { .run = run_prepare, .on_done = on_prepared },
+		.set = set,
+		.file = file,
+		.filled = -1,
+		.is_running = true,
+	};
+	spool_helper_submit(set->helper, &prepare->job);
 }
 
 bool spool_segments_is_ready(const struct spool_segments *set)
 {
-	return !list_is_empty(&set->ready);
+	return set->spare || find_file(set, true);
+}
+
+static struct spool_segment *use(struct spool_segments *set,
+	const struct spool_segment_header *header, int fd, bool is_filled)
+{
+	struct spool_segment *segment =
+		segment_new(header->number, fd, header->salt, set->segment_bytes);
+	segment->is_dirty = true;
+	segment->is_filled = is_filled;
+	set->has_unsynced_name = true;
+	return segment;
+}
+
+/* The new name comes after the new header: under it, the old one is never seen. */
+static struct spool_segment *use_file(struct spool_segments *set, struct free_file *file,
+	const struct spool_segment_header *header, struct err *err)
+{
+	struct buf from = { 0 }, to = { 0 };
+	struct spool_segment *segment = NULL;
+	path_of(set, "free", file->number, &from);
+	path_of(set, "segment", header->number, &to);
+	if (write_header(set->disk, file->fd, header) < 0) {
+		spool_segment_error(err, errno, "cannot write", header->number);
+	} else if (set->disk->rename(set->disk, buf_text(&from), buf_text(&to)) < 0) {
+		spool_segment_error(err, errno, "cannot name", header->number);
+	} else {
+		segment = use(set, header, file->fd, true);
+		take_file(set, file);
+		free(file);
+	}
+	buf_release(&from);
+	buf_release(&to);
+	return segment;
 }
 
 /* None is ready: make one at once. Filling it would take too long on the loop. */
-static struct spool_segment *make_now(struct spool_segments *set, struct err *err)
+static struct spool_segment *make_now(
+	struct spool_segments *set, const struct spool_segment_header *header, struct err *err)
 {
-	struct spool_segment_header header = { .number = set->next_number++, .shard = set->shard,
-		.salt = new_salt() };
 	struct buf path = { 0 };
-	path_of(set, "segment", header.number, &path);
+	path_of(set, "segment", header->number, &path);
 	int fd = set->disk->open(set->disk, buf_text(&path), true);
 	struct spool_segment *segment = NULL;
 	if (fd < 0) {
-		spool_segment_error(err, errno, "cannot make", header.number);
-	} else if (write_header(set->disk, fd, &header) < 0) {
-		spool_segment_error(err, errno, "cannot write", header.number);
+		spool_segment_error(err, errno, "cannot make", header->number);
+	} else if (write_header(set->disk, fd, header) < 0) {
+		spool_segment_error(err, errno, "cannot write", header->number);
 		set->disk->close(set->disk, fd);
 		set->disk->unlink(set->disk, buf_text(&path));
 	} else {
-		segment = segment_new(header.number, fd, header.salt, set->segment_bytes);
-		segment->is_dirty = true;
-		set->has_unsynced_name = true;
+		segment = use(set, header, fd, false);
 	}
 	buf_release(&path);
 	return segment;
@@ -440,13 +424,13 @@ static struct spool_segment *make_now(struct spool_segments *set, struct err *er
 
 struct spool_segment *spool_segments_take(struct spool_segments *set, struct err *err)
 {
-	struct list *node = list_first(&set->ready);
-	struct spool_segment *segment;
-	if (node) {
-		segment = LIST_OWNER(node, struct spool_segment, link);
-		list_remove(node);
-	} else {
-		segment = make_now(set, err);
+	struct spool_segment *segment = set->spare;
+	set->spare = NULL;
+	if (!segment) {
+		struct spool_segment_header header = { .number = set->next_number++,
+			.shard = set->shard, .salt = new_salt() };
+		struct free_file *file = find_file(set, true);
+		segment = file ? use_file(set, file, &header, err) : make_now(set, &header, err);
 	}
 	if (segment)
 		add(set, segment);
@@ -455,9 +439,9 @@ struct spool_segment *spool_segments_take(struct spool_segments *set, struct err
 
 void spool_segments_put_back(struct spool_segments *set, struct spool_segment *segment)
 {
-	assert(segment->end == SPOOL_SEGMENT_HEADER_BYTES);
+	assert(segment->end == SPOOL_SEGMENT_HEADER_BYTES && !set->spare);
 	take_out(set, segment);
-	list_push_front(&set->ready, &segment->link);
+	set->spare = segment;
 }
 
 /* ---- giving back ----------------------------------------------------------------------------- */
@@ -491,12 +475,8 @@ static bool run_release(struct spool_job *job)
 
 static void keep_file(struct spool_segments *set, struct spool_segment *segment)
 {
-	struct free_file *file = mem_zero(sizeof(*file));
-	file->fd = segment->fd;
-	file->number = segment->number;
+	add_file(set, segment->fd, segment->number, segment->is_filled);
 	segment->fd = -1;
-	list_push_back(&set->free_files, &file->link);
-	set->free_count++;
 }
 
 static void on_released(struct spool_job *job);

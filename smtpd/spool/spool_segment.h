@@ -1,11 +1,10 @@
 /* spool_segment: the segment files of one shard: opened, made ready ahead of need, given back.
  *
  * For:     log, recovery, compaction.
- * Holds:   the open files; a segment made ready for next use; a few free files.
- * Promise: files are filled with zeros once, by the helper, and used again and again. A segment
- *          handed out has its header and its name on disk, except where none was ready: then it
- *          is made at once, unfilled, and has_unsynced_name is set until a sync of the directory.
- *          A number never returns.
+ * Holds:   the open files of the segments, and of a few free ones.
+ * Promise: files are filled with zeros once, by the helper, ahead of need, and used again and
+ *          again; where none is ready, one is made unfilled. The header and the name of a segment
+ *          handed out are not synced yet: is_dirty, has_unsynced_name. A number never returns.
  * Files:   00000001.segment (in use), free-00000001 (to be used again).
  */
 #ifndef SMTPD_SPOOL_SPOOL_SEGMENT_H
@@ -38,9 +37,12 @@ struct spool_segment {
 	uint64_t live_bytes; /* records that messages, writers and readers need */
 	bool is_sealed;	     /* nothing is written to it any more */
 	bool is_dirty;	     /* written since the last sync was begun */
+	bool is_filled;	     /* the file was written to its full size once */
 	bool is_releasing;
 	bool is_kept; /* unreadable: left for a person to look at */
 	struct spool_position release_after; /* dead, but only when the log is durable to here */
+	uint32_t retry_number;	  /* not emptied again before the log is so far */
+	uint32_t pruned_releases; /* set->releases when its graves were looked through */
 	uint64_t *ids;	     /* of messages with records here, some gone, some twice */
 	uint32_t id_count;
 	uint32_t id_room;
@@ -61,8 +63,10 @@ struct spool_segments {
 	struct list in_order;
 	uint64_t count;
 	uint32_t next_number;
+	uint32_t releases; /* segments that went, so far */
+	bool needs_review; /* something may have died: see spool_compact.c */
 	bool has_unsynced_name;
-	struct list ready; /* in order of number; nearly always one or none */
+	struct spool_segment *spare; /* handed out and put back; NULL nearly always */
 	struct spool_prepare *prepare;
 	struct spool_release *release;
 	struct list free_files;
@@ -79,7 +83,7 @@ void spool_segments_clear(struct spool_segments *set);
 /* Opens every segment file of the directory. One whose header is damaged gets salt 0. */
 int spool_segments_load(struct spool_segments *set, struct err *err);
 
-/* The helper makes the next one ready, unless it is ready or under way. */
+/* The helper fills a file for the next one, unless one is ready or under way. */
 void spool_segments_prepare(struct spool_segments *set);
 bool spool_segments_is_ready(const struct spool_segments *set);
 /* The next segment, added to the set. NULL: none could be made (full disk: ERR_LIMIT). */
