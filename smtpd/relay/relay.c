@@ -191,8 +191,10 @@ static void on_over(void *ctx, struct relay_connection *c, const struct relay_ma
 	if (end->kind == RELAY_END_REFUSED || end->kind == RELAY_END_IN_CLEAR)
 		relay_pool_forget(relay->pool, relay_connection_destination(c),
 			relay_connection_remote(c));
-	if (!job)
-		return; /* an idle one */
+	if (!job) {
+		relay_pool_remove(relay->pool, c);
+		return;
+	}
 	job->connection = NULL;
 	switch (end->kind) {
 	case RELAY_END_IN_CLEAR:
@@ -407,7 +409,6 @@ static void refuse(struct relay_job *job)
 	relay_outcome_set(&outcome, is_temporary ? RELAY_DEFERRED : RELAY_FAILED,
 		used && enhanced[0] != '2' ? enhanced : "5.7.1", "%s",
 		words.at + (used && enhanced[0] != '2' ? used : 0));
-	memmove(outcome.text, outcome.text + (outcome.text[0] == ' '), strlen(outcome.text));
 	fail_job(job, &outcome);
 }
 

@@ -205,7 +205,6 @@ static void act_over(void *ctx, const struct relay_machine_end *end)
 	struct relay_connection *c = ctx;
 	c->is_over = true;
 	c->reader = NULL;
-	list_remove(&c->link);
 	relay_body_clear(&c->body);
 	if (end->is_quitting)
 		tlsio_stream_limit_time(c->stream, GOODBYE_MS);

@@ -5,17 +5,13 @@
 #include <stdlib.h>
 
 #include "libtlsio/base/mem.h"
+#include "smtpd/relay/relay_awaited.h"
 #include "smtpd/relay/relay_outcome.h"
 
 /* Commands said and not yet answered, at most: bounds what a turn queues in the stream. */
 #define WINDOW 32
 /* From this size on a message goes by BDAT where it is offered: nothing to look for in it. */
 #define BDAT_LEAST_BYTES (64 * 1024)
-
-struct awaited {
-	enum relay_phase phase;
-	size_t recipient;
-};
 
 struct relay_machine {
 	const struct relay_machine_actions *actions;
@@ -27,8 +23,7 @@ struct relay_machine {
 	bool is_secured;
 	enum relay_phase phase;
 	bool is_said; /* the phase's command is out; its reply moves us on */
-	struct awaited *awaited;
-	size_t awaited_head, awaited_count, awaited_capacity;
+	struct relay_awaited awaited;
 	struct smtp_reply reply;
 	struct err reply_fault;
 	bool is_heard;	/* reply is whole (or bad) and not acted on yet */
@@ -81,23 +76,6 @@ static void enter(struct relay_machine *m, enum relay_phase phase)
 	assert(entered_from[phase] & (1u << m->phase));
 	m->phase = phase;
 	m->is_said = false;
-}
-
-static void await(struct relay_machine *m, enum relay_phase phase, size_t recipient)
-{
-	if (m->awaited_head + m->awaited_count == m->awaited_capacity) {
-		if (m->awaited_head > 0) {
-			memmove(m->awaited, m->awaited + m->awaited_head,
-				m->awaited_count * sizeof(*m->awaited));
-			m->awaited_head = 0;
-		} else {
-			m->awaited_capacity = m->awaited_capacity ? 2 * m->awaited_capacity : 8;
-			m->awaited = mem_resize_array(m->awaited, m->awaited_capacity,
-				sizeof(*m->awaited));
-		}
-	}
-	m->awaited[m->awaited_head + m->awaited_count++] =
-		(struct awaited){ .phase = phase, .recipient = recipient };
 }
 
 static void say_text(struct relay_machine *m, const char *text)
@@ -231,7 +209,7 @@ void relay_machine_secured(struct relay_machine *m, const struct tlsio_peer *pee
 	m->ehlo = (struct smtp_ehlo){ 0 }; /* RFC 3207 section 4.2 */
 	enter(m, m->is_tls_first ? RELAY_PHASE_GREETING : RELAY_PHASE_EHLO);
 	if (m->is_tls_first)
-		await(m, RELAY_PHASE_GREETING, 0);
+		relay_awaited_push(&m->awaited, RELAY_PHASE_GREETING, 0);
 	say_more(m);
 }
 
@@ -359,16 +337,6 @@ static void say_rcpt(struct relay_machine *m)
 	buf_release(&line);
 }
 
-/* RFC 5321 section 4.5.3.1.10: 452, or 552 of old servers, once some were taken: too many for one
- * message. With an enhanced code that says something else (mailbox full) it is about this one. */
-static bool is_too_many(const struct relay_machine *m)
-{
-	const char *enhanced = m->reply.enhanced;
-	if ((m->reply.code != 452 && m->reply.code != 552) || accepted_count(m) == 0)
-		return false;
-	return !enhanced[0] || strcmp(enhanced + 1, ".5.3") == 0;
-}
-
 static void hear_rcpt(struct relay_machine *m, size_t recipient)
 {
 	struct relay_recipient *r = &m->transaction->recipients[recipient];
@@ -377,7 +345,7 @@ static void hear_rcpt(struct relay_machine *m, size_t recipient)
 	struct relay_outcome outcome = outcome_of_reply(m);
 	if (outcome.kind == RELAY_DELIVERED) {
 		r->state = RELAY_RECIPIENT_ACCEPTED;
-	} else if (is_too_many(m)) {
+	} else if (relay_transaction_is_too_many(m->transaction, &m->reply)) {
 		r->state = RELAY_RECIPIENT_AGAIN;
 	} else {
 		r->state = RELAY_RECIPIENT_SETTLED;
@@ -400,7 +368,7 @@ static void hear_data(struct relay_machine *m, size_t recipient)
 	} else if (m->reply.code == 354) {
 		/* pipelined DATA though no recipient is left (RFC 2920 section 3.1) */
 		enter(m, RELAY_PHASE_EMPTY);
-		await(m, RELAY_PHASE_EMPTY, 0);
+		relay_awaited_push(&m->awaited, RELAY_PHASE_EMPTY, 0);
 		say_text(m, ".\r\n");
 	} else if (smtp_reply_class(&m->reply) < 4) {
 		unexpected(m, "it answered DATA neither with 354 nor with a refusal");
@@ -443,7 +411,7 @@ static void hear_final(struct relay_machine *m, size_t recipient)
 	} else {
 		relay_transaction_settle(m->transaction, RELAY_RECIPIENT_ACCEPTED, &outcome);
 	}
-	if (m->awaited_count == 0)
+	if (m->awaited.count == 0)
 		finish_transaction(m, true);
 }
 
@@ -508,7 +476,7 @@ static void next_row(struct relay_machine *m)
 static bool is_pointless(const struct relay_machine *m)
 {
 	return (m->phase == RELAY_PHASE_DATA || m->phase == RELAY_PHASE_BDAT) &&
-		m->awaited_count == 0 && accepted_count(m) == 0;
+		m->awaited.count == 0 && accepted_count(m) == 0;
 }
 
 static bool is_settled(const struct relay_machine *m)
@@ -520,10 +488,10 @@ static void say_more(struct relay_machine *m)
 {
 	for (;;) {
 		const struct relay_step *step = &steps[m->phase];
-		if (!step->say || m->is_said || m->awaited_count >= WINDOW)
+		if (!step->say || m->is_said || m->awaited.count >= WINDOW)
 			return;
 		bool is_pipelined = smtp_ehlo_has(&m->ehlo, SMTP_EHLO_PIPELINING);
-		if ((step->is_said_alone || !is_pipelined) && m->awaited_count > 0)
+		if ((step->is_said_alone || !is_pipelined) && m->awaited.count > 0)
 			return;
 		if (is_pointless(m)) {
 			finish_transaction(m, false);
@@ -539,7 +507,7 @@ static void say_more(struct relay_machine *m)
 			m->actions->body_wanted(m->ctx, false);
 			return;
 		}
-		await(m, m->phase, m->recipient);
+		relay_awaited_push(&m->awaited, m->phase, m->recipient);
 		m->is_said = true;
 		if (step->is_sync_point || !is_pipelined)
 			return;
@@ -552,25 +520,24 @@ static void say_more(struct relay_machine *m)
 static void take_reply(struct relay_machine *m)
 {
 	m->replies_in_transaction += m->transaction != NULL;
-	if (m->awaited_count == 0 && m->phase == RELAY_PHASE_BODY) {
+	if (m->awaited.count == 0 && m->phase == RELAY_PHASE_BODY) {
 		hear_early(m);
 		return;
 	}
 	if (m->reply.code == 421) {
-		if (m->awaited_count > 0 && m->replies_in_transaction == 1)
+		if (m->awaited.count > 0 && m->replies_in_transaction == 1)
 			m->replies_in_transaction = 0; /* a closed idle connection, politely */
 		give_up_by_reply(m, false);
 		return;
 	}
-	if (m->awaited_count == 0) {
+	if (m->awaited.count == 0) {
 		unexpected(m, "it spoke without being asked");
 		return;
 	}
-	struct awaited a = m->awaited[m->awaited_head++];
-	m->awaited_count--;
+	struct relay_awaited_reply a = relay_awaited_pop(&m->awaited);
 	steps[a.phase].hear(m, a.recipient);
 	/* a row that was not pipelined is over with its answer */
-	if (m->is_said && m->awaited_count == 0 && m->phase == a.phase)
+	if (m->is_said && m->awaited.count == 0 && m->phase == (enum relay_phase)a.phase)
 		next_row(m);
 	say_more(m);
 }
@@ -628,12 +595,12 @@ void relay_machine_body_sent(struct relay_machine *m)
 	assert(m->phase == RELAY_PHASE_BODY);
 	enter(m, RELAY_PHASE_FINAL);
 	if (!m->is_lmtp) {
-		await(m, RELAY_PHASE_FINAL, 0);
+		relay_awaited_push(&m->awaited, RELAY_PHASE_FINAL, 0);
 		return;
 	}
 	for (size_t i = 0; i < m->transaction->count; i++) {
 		if (m->transaction->recipients[i].state == RELAY_RECIPIENT_ACCEPTED)
-			await(m, RELAY_PHASE_FINAL, i);
+			relay_awaited_push(&m->awaited, RELAY_PHASE_FINAL, i);
 	}
 }
 
@@ -660,7 +627,8 @@ enum relay_phase relay_machine_phase(const struct relay_machine *m)
 
 enum relay_phase relay_machine_waiting_for(const struct relay_machine *m)
 {
-	return m->awaited_count ? m->awaited[m->awaited_head].phase : m->phase;
+	const struct relay_awaited_reply *first = relay_awaited_first(&m->awaited);
+	return first ? (enum relay_phase)first->phase : m->phase;
 }
 
 const struct policy_judgement *relay_machine_judgement(const struct relay_machine *m)
@@ -697,7 +665,7 @@ struct relay_machine *relay_machine_new(const struct relay_machine_setup *setup,
 		m->phase = RELAY_PHASE_UPGRADING;
 	} else {
 		m->phase = RELAY_PHASE_GREETING;
-		await(m, RELAY_PHASE_GREETING, 0);
+		relay_awaited_push(&m->awaited, RELAY_PHASE_GREETING, 0);
 	}
 	return m;
 }
@@ -709,7 +677,7 @@ void relay_machine_free(struct relay_machine **machine)
 		return;
 	*machine = NULL;
 	smtp_reply_release(&m->reply);
-	free(m->awaited);
+	relay_awaited_clear(&m->awaited);
 	free(m->hostname);
 	free(m->host);
 	free(m);

@@ -99,19 +99,30 @@ void relay_pool_put(struct relay_pool *pool, struct relay_connection *c)
 	list_push_front(&idle->connections, relay_connection_link(c));
 }
 
-/* A connection that ends while idle takes itself off its list: an empty list may stay behind until
- * the next look. */
+static void drop_if_empty(struct relay_pool *pool, struct idle *idle)
+{
+	if (!list_is_empty(&idle->connections))
+		return;
+	HASH_DEL(pool->idle, idle);
+	free(idle->key);
+	free(idle);
+}
+
 static struct relay_connection *take(struct relay_pool *pool, struct idle *idle)
 {
 	struct list *node = list_first(&idle->connections);
-	if (node)
-		list_remove(node);
-	if (list_is_empty(&idle->connections)) {
-		HASH_DEL(pool->idle, idle);
-		free(idle->key);
-		free(idle);
-	}
-	return node ? relay_connection_of_link(node) : NULL;
+	list_remove(node);
+	drop_if_empty(pool, idle);
+	return relay_connection_of_link(node);
+}
+
+void relay_pool_remove(struct relay_pool *pool, struct relay_connection *c)
+{
+	struct idle *idle;
+	list_remove(relay_connection_link(c));
+	HASH_FIND_STR(pool->idle, relay_connection_destination(c)->key, idle);
+	if (idle)
+		drop_if_empty(pool, idle);
 }
 
 struct relay_connection *relay_pool_take(struct relay_pool *pool, const char *key)
@@ -123,10 +134,7 @@ struct relay_connection *relay_pool_take(struct relay_pool *pool, const char *ke
 
 struct relay_connection *relay_pool_take_any(struct relay_pool *pool)
 {
-	struct relay_connection *c = NULL;
-	while (!c && pool->idle)
-		c = take(pool, pool->idle);
-	return c;
+	return pool->idle ? take(pool, pool->idle) : NULL;
 }
 
 /* ---- TLS wishes ------------------------------------------------------------------------------- */

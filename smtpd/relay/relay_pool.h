@@ -21,6 +21,8 @@ void relay_pool_free(struct relay_pool **pool);
 void relay_pool_set_present(struct relay_pool *pool, struct tlsio_certstore *present);
 
 void relay_pool_put(struct relay_pool *pool, struct relay_connection *c);
+/* It ended while idle; harmless for one that was not. */
+void relay_pool_remove(struct relay_pool *pool, struct relay_connection *c);
 /* The one put last; NULL when there is none. */
 struct relay_connection *relay_pool_take(struct relay_pool *pool, const char *key);
 /* Any; NULL when there is none. */

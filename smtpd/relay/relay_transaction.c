@@ -110,3 +110,12 @@ bool relay_transaction_fits(struct relay_transaction *t, const struct smtp_ehlo 
 		settle_utf8(t, host);
 	return relay_transaction_count_state(t, RELAY_RECIPIENT_WAITING) > 0;
 }
+
+bool relay_transaction_is_too_many(const struct relay_transaction *t,
+	const struct smtp_reply *reply)
+{
+	if ((reply->code != 452 && reply->code != 552) ||
+		relay_transaction_count_state(t, RELAY_RECIPIENT_ACCEPTED) == 0)
+		return false;
+	return !reply->enhanced[0] || strcmp(reply->enhanced + 1, ".5.3") == 0;
+}

@@ -28,7 +28,7 @@ struct relay_recipient {
 
 struct relay_transaction {
 	const struct spool_envelope *envelope;
-	bool needs_utf8;   /* sender or header section hold UTF-8: a peer without SMTPUTF8 cannot take it */
+	bool needs_utf8; /* sender or header section hold UTF-8: only for peers with SMTPUTF8 */
 	struct relay_recipient *recipients;
 	size_t count;
 };
@@ -48,5 +48,10 @@ size_t relay_transaction_settle(struct relay_transaction *t, enum relay_recipien
 	const struct relay_outcome *outcome);
 size_t relay_transaction_count_state(const struct relay_transaction *t,
 	enum relay_recipient_state state);
+/* A refusal of RCPT that is about the number, not about this one: 452, or 552 of old servers, once
+ * some were taken (RFC 5321 section 4.5.3.1.10). An enhanced code that says something else (a full
+ * mailbox) makes it about this one. */
+bool relay_transaction_is_too_many(const struct relay_transaction *t,
+	const struct smtp_reply *reply);
 
 #endif
