@@ -117,10 +117,16 @@ static bool is_content(const struct session_client *c)
 	return c->machine.phase == SESSION_PHASE_DATA || c->machine.phase == SESSION_PHASE_CHUNK;
 }
 
+/* At least 1: a limit of 0 would be none. */
 static int64_t session_left_ms(const struct session_client *c)
 {
 	int64_t left = c->began_ms + c->machine.settings->session_ms - now_ms(c);
 	return left < 1 ? 1 : left;
+}
+
+static bool is_session_over(const struct session_client *c)
+{
+	return now_ms(c) - c->began_ms >= c->machine.settings->session_ms;
 }
 
 /* A new wait begins: how long may it last? */
@@ -211,13 +217,26 @@ static bool take_input(struct session_client *c)
 	return has_moved;
 }
 
+/* A running transaction may finish, but not take longer than a whole session might: chunks and
+ * recipients can be dripped for ever. */
+static void watch_session(struct session_client *c)
+{
+	static const char words[] = "this session lasted long enough, come again";
+	int64_t limit_ms = c->machine.settings->session_ms;
+	int64_t passed_ms = now_ms(c) - c->began_ms;
+	if (passed_ms < limit_ms || c->machine.phase == SESSION_PHASE_ENDED ||
+		c->machine.phase == SESSION_PHASE_COMMITTING)
+		return;
+	if (passed_ms >= 2 * limit_ms)
+		session_machine_fail(&c->machine, "4.3.2", words, "session-limit");
+	else if (!c->machine.farewell)
+		session_machine_finish(&c->machine, words, "session-limit");
+}
+
 /* Everything that can change comes through here. May free the client. */
 static void advance(struct session_client *c)
 {
-	if (now_ms(c) - c->began_ms >= c->machine.settings->session_ms && !c->machine.farewell &&
-		c->machine.phase != SESSION_PHASE_ENDED)
-		session_machine_finish(&c->machine, "this session lasted long enough, come again",
-			"session-limit");
+	watch_session(c);
 	uint8_t before = c->machine.phase;
 	bool has_moved = take_input(c);
 	/* a peer that sends no more is served to the end of what it sent; its stream has no more
@@ -273,7 +292,7 @@ static void on_timeout(void *ctx)
 		return;
 	case SESSION_PHASE_GREETED:
 	case SESSION_PHASE_READY:
-		if (session_left_ms(c) <= 1)
+		if (is_session_over(c))
 			break;
 		/* fall through */
 	default:

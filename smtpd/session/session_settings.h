@@ -25,7 +25,7 @@ struct session_settings {
 	int64_t command_ms;	      /* 5m between commands */
 	int64_t data_ms;	      /* 3m without a byte of data */
 	int64_t tls_ms;		      /* 60s for a handshake */
-	int64_t session_ms;	      /* 1h in all, transactions finish */
+	int64_t session_ms;	      /* 1h in all; a transaction may finish, in as much again */
 	uint64_t data_rate_bytes;     /* slowest acceptable data, bytes/s over a minute: 100 */
 	enum session_bare bare_newlines; /* refuse (default) | normalise */
 	bool refuse_null_mx_senders;  /* settable, off; needs the resolver */

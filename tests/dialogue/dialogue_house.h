@@ -1,7 +1,7 @@
 /* dialogue_house: a session service on fakes: virtual time, a spool in memory, clients on memory
  * transports, a gate with fixed answers.
  *
- * For:     dialogue_words (scripts), and tests that want the same in C.
+ * For:     dialogue_words (scripts), and tests that want the same in C (which may free the service themselves).
  * The gate: mail for ours.example, mx.example and [192.0.2.25] is taken from everybody; clients in
  *          10.0.0.0/8 may relay anywhere. Senders at refused.example are refused (550), at
  *          strict.example without TLS 1.3 (554), at later.example for now (450).
