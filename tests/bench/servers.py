@@ -133,4 +133,28 @@ class Postern(Server):
 	name = "Postern"
 
 	def start(self):
-		raise SystemExit("no posternd yet")
+		chain, key = self.certificate
+		to = {"relay": f"smtp 127.0.0.1:{self.sink_port}"}.get(self.profile, "smtp 127.0.0.1:1")
+		config = self.write("postern.conf", f"""
+hostname = "postern.bench.test"
+user = "nobody"
+run-directory = "{self.folder}/run"
+listen "127.0.0.1:{self.port}" {{ }}
+certificate "main" {{
+	chain = "{chain}"
+	key = "{key}"
+}}
+client "127.0.0.0/8" {{ relay = true }}
+session {{
+	connections = 20000
+	connections-per-client = 20000
+	messages = 1000
+}}
+spool {{
+	directory = "{self.folder}/spool"
+	minimum-free = "64MiB"
+}}
+route "{SINK_DOMAIN}" {{ to = "{to}" }}
+domain "{SINK_DOMAIN}" {{ outbound {{ require = "{"encrypt" if self.profile == "relay" else "none"}" }} }}
+""")
+		return self.launch([self.build + "/smtpd/posternd", "-c", config])

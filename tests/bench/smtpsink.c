@@ -2,7 +2,7 @@
  *
  * usage: smtpsink [-p port] [-c certificate.pem -k key.pem] [-i file]
  * Prints "listening PORT" first. XSTAT answers with one line of JSON, XRESET forgets.
- *	-i  the id (X-Bench-Id) of every message, in order of arrival, "ID ok|changed|unmarked"
+ *	-i  the id (X-Bench-Id) of every message, in order of arrival, "ID ok|changed|unmarked SECONDS"
  * Checks X-Bench-Sum against the body, so that a changed message is seen.
  */
 #include <arpa/inet.h>
@@ -82,7 +82,7 @@ static void count_message(struct client *c)
 		have.distinct++;
 	}
 	if (id_file) {
-		fprintf(id_file, "%s %s\n", c->id[0] ? c->id : "-", verdict);
+		fprintf(id_file, "%s %s %.6f\n", c->id[0] ? c->id : "-", verdict, have.last_s);
 		fflush(id_file);
 	}
 }

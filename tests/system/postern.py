@@ -15,9 +15,9 @@ class Postern:
 	Options of a section are given as a dict by the section's name, e.g. session={"messages": 5}."""
 
 	def __init__(self, place, routes=None, rules=None, sections="", certificates=None,
-		     build="sanitized", workers=2, name="postern", **options):
+		     build="sanitized", workers=2, name="postern", shutdown="5s", **options):
 		self.place, self.name, self.workers = place, name, workers
-		self.folder = place.path(name)
+		self.folder, self.shutdown = place.path(name), shutdown
 		self.port, self.ip = place.free_port(), place.ip
 		self.programs = place.build(build)
 		self.config_path = self.folder + "/postern.conf"
@@ -45,7 +45,7 @@ class Postern:
 				return "true" if v else "false"
 			return str(v) if isinstance(v, int) else f'"{v}"'
 		lines = [f'hostname = "{NAME}"', f"workers = {self.workers}",
-			 f'run-directory = "{self.folder}/run"', 'shutdown = "5s"',
+			 f'run-directory = "{self.folder}/run"', f'shutdown = "{self.shutdown}"',
 			 f'listen "{self.ip}:{self.port}" {{ {self.listen} }}',
 			 'client "127.0.0.0/8" { relay = true }']
 		if os.geteuid() == 0:

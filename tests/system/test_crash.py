@@ -5,10 +5,11 @@ import random
 import signal
 import time
 
-from place import check, kill_quietly, test, wait_for
+from place import Failure, check, kill_quietly, test, wait_for
 from postern import Postern
 
 ROUNDS = 200
+WINDOW_S = 0.5  # between a next hop's 250 and our record of it, on a busy machine
 
 
 class Sink:
@@ -21,16 +22,16 @@ class Sink:
 		wait_for(lambda: "listening" in place.log("sink"), "the sink")
 		self.port = int(place.log("sink").split()[1])
 
-	def arrived(self):
-		"""{id: how often}; fails on a changed message."""
-		counts = collections.Counter()
+	def arrivals(self):
+		"""{id: [when it arrived, ...]}; fails on a changed message."""
+		found = collections.defaultdict(list)
 		with open(self.ids) as f:
 			for line in f:
 				if line.endswith("\n"):
-					name, verdict = line.split()
+					name, verdict, when = line.split()
 					check(verdict == "ok", f"message {name} arrived {verdict}")
-					counts[name] += 1
-		return counts
+					found[name].append(float(when))
+		return found
 
 
 def _fates(path):
@@ -59,7 +60,7 @@ def _rounds(place, rounds, tls):
 	"""Kill under load; then account for every message."""
 	certificate = place.certificate("sink", "sink.test")
 	sink = Sink(place, certificate)
-	postern = Postern(place, routes={"sink.test": f"smtp 127.0.0.1:{sink.port}"}, build="optimised", workers=2,
+	postern = Postern(place, routes={"sink.test": f"smtp 127.0.0.1:{sink.port}"}, build="optimised", workers=2, shutdown="1s",
 			  retry={"first": "1s", "pause": "1s", "longest": "2s"},
 			  rules={"sink.test": 'require = "encrypt"' if tls else 'require = "none"'})
 	postern.start()
@@ -68,10 +69,11 @@ def _rounds(place, rounds, tls):
 	load = place.start("load", [postern.programs + "/tests/bench/smtpload", "-k", "-c", "8", "-s", "100000000", "-m", "3",
 				    "-l", "6000", "-d", "3600", "-o", load_log,
 				    *(["-t", "starttls"] if tls else []), f"{place.ip}:{postern.port}"])
-	kills, of_this_daemon = collections.Counter(), 0
-	for number in range(rounds):
+	kills, killed_at, of_this_daemon = collections.Counter(), [], 0
+	for _ in range(rounds):
 		_await_workers(postern, 2)
 		time.sleep(rng.random() * 0.5)
+		killed_at.append(time.monotonic())
 		# A worker that dies young for the second time is made to wait, so the daemon goes then.
 		if of_this_daemon < 2:
 			kill_quietly(postern.worker_pids()[of_this_daemon])
@@ -96,20 +98,22 @@ def _rounds(place, rounds, tls):
 	fates = _fates(load_log)
 	acked = {name for name, word in fates.items() if word == "acked"}
 	try:
-		wait_for(lambda: acked <= set(sink.arrived()), "all acknowledged messages arrive", 60, 0.5)
-	except Exception:
-		missing = acked - set(sink.arrived())
+		wait_for(lambda: acked <= set(sink.arrivals()), "all acknowledged messages arrive", 60, 0.5)
+	except Failure:
+		missing = acked - set(sink.arrivals())
 		check(False, f"{len(missing)} of {len(acked)} acknowledged messages LOST", sorted(missing)[:10],
 		      f"queue: {str(postern.queue())[:600]}")
 	wait_for(lambda: not postern.queue(), lambda: f"an empty queue: {str(postern.queue())[:500]}", 60, 0.5)
-	arrived = sink.arrived()
-	twice = {name: n for name, n in arrived.items() if n > 1}
-	# A message may come twice only where a worker died between the sink's 250 and our record of
-	# it: at most the messages under way at that moment, so a few for each kill.
+	arrived = sink.arrivals()
+	twice = {name: times for name, times in arrived.items() if len(times) > 1}
+	# A message may come twice only where a process died between the sink's 250 and our record of it.
+	unexplained = {name: times for name, times in twice.items()
+		       if not any(-0.1 < kill - first < WINDOW_S for first in times[:-1] for kill in killed_at)}
+	check(not unexplained, f"{len(unexplained)} messages came twice with no kill behind the first",
+	      list(unexplained.items())[:5])
 	print(f"NOTE {rounds} kills ({dict(kills)}): {len(fates)} messages, {len(acked)} acknowledged, "
-	      f"{len(arrived)} arrived, {sum(arrived.values()) - len(arrived)} of them twice or more, 0 lost")
+	      f"{len(arrived)} arrived, {len(twice)} of them twice (a kill behind the first time), 0 lost")
 	check(len(acked) > rounds, f"there was load: {len(acked)} acknowledged")
-	check(sum(twice.values()) - len(twice) <= rounds * 8, f"too many came twice: {len(twice)}")
 	postern.stop()
 
 
