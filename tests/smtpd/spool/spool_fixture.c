@@ -124,15 +124,25 @@ void fixture_wait(struct fixture *f, const bool *flag)
 
 void fixture_fill(struct buf *ret, uint64_t seed, size_t length)
 {
-	uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
-	char *at = buf_reserve(ret, length + 8);
-	for (size_t i = 0; i < length; i += 8) {
-		state ^= state << 13;
-		state ^= state >> 7;
-		state ^= state << 17;
-		codec_put_u64(at + i, state);
+	enum { POOL_BYTES = 1 << 16 };
+	static char pool[POOL_BYTES];
+	if (pool[0] == 0) {
+		uint64_t state = 1;
+		for (size_t i = 0; i < POOL_BYTES; i += 8) {
+			state ^= state << 13;
+			state ^= state >> 7;
+			state ^= state << 17;
+			codec_put_u64(pool + i, state | 1);
+		}
 	}
-	buf_added(ret, length);
+	/* another part of the pool for each seed and each piece */
+	size_t at = seed * 7919 % POOL_BYTES;
+	while (length) {
+		size_t piece = POOL_BYTES - at < length ? POOL_BYTES - at : length;
+		buf_append(ret, pool + at, piece);
+		length -= piece;
+		at = (at + piece + 4001) % POOL_BYTES;
+	}
 }
 
 static void on_done(void *ctx, uint64_t id, const struct err *error)
