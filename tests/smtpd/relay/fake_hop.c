@@ -261,16 +261,29 @@ static void on_trouble(void *ctx, const struct err *err)
 static const struct tlsio_listener_events listener_events = { .on_accept = on_accept,
 	.on_trouble = on_trouble };
 
+static void listen_on(struct fake_hop *hop, struct tlsio_loop *loop, const char *path,
+	const struct netaddr *address)
+{
+	struct netaddr bound = { 0 };
+	*hop = (struct fake_hop){ .loop = loop };
+	list_init(&hop->peers);
+	hop->listen_fd = path ? tlsio_listener_open_unix(path, 0600, 16, NULL) :
+				tlsio_listener_open_tcp(address, 16, &bound, NULL);
+	assert(hop->listen_fd >= 0);
+	hop->address = bound;
+	hop->listener = tlsio_listener_new(loop, hop->listen_fd, &listener_events, hop);
+}
+
 void fake_hop_open(struct fake_hop *hop, struct tlsio_loop *loop, const char *path)
 {
 	struct netaddr any;
-	*hop = (struct fake_hop){ .loop = loop };
-	list_init(&hop->peers);
 	assert(netaddr_parse(STR("127.0.0.1"), 0, &any, NULL) == 0);
-	hop->listen_fd = path ? tlsio_listener_open_unix(path, 0600, 16, NULL) :
-				tlsio_listener_open_tcp(&any, 16, &hop->address, NULL);
-	assert(hop->listen_fd >= 0);
-	hop->listener = tlsio_listener_new(loop, hop->listen_fd, &listener_events, hop);
+	listen_on(hop, loop, path, &any);
+}
+
+void fake_hop_open_at(struct fake_hop *hop, struct tlsio_loop *loop, const struct netaddr *address)
+{
+	listen_on(hop, loop, NULL, address);
 }
 
 static void add(struct fake_hop *hop, const char *words, const char *reply, enum fake_hop_act act,

@@ -52,6 +52,8 @@ struct fake_hop {
 
 /* path NULL: 127.0.0.1, a port of the kernel's choice. */
 void fake_hop_open(struct fake_hop *hop, struct tlsio_loop *loop, const char *path);
+/* At this address and port. */
+void fake_hop_open_at(struct fake_hop *hop, struct tlsio_loop *loop, const struct netaddr *address);
 void fake_hop_add(struct fake_hop *hop, const char *words, const char *reply,
 	enum fake_hop_act act);
 void fake_hop_add_once(struct fake_hop *hop, const char *words, const char *reply,

@@ -246,14 +246,12 @@ static void a_refused_greeting_fails_the_destination(void **state)
 static void nobody_listening_fails_the_destination(void **state)
 {
 	struct relay_fixture *f = *state;
-	uint16_t port = f->hop.address.port;
 	fake_hop_close(&f->hop);
 	relay_fixture_send(f, relay_fixture_message(f, "", SMALL, "one@y.test", NULL), "may");
 	assert_int_equal(f->outcomes[0].kind, RELAY_DEFERRED);
 	assert_string_equal(f->outcomes[0].enhanced, "4.4.1");
 	assert_true(f->destination_failed);
 	fake_hop_open(&f->hop, f->loop, NULL);
-	(void)port;
 }
 
 static void falls_back_to_helo(void **state)
