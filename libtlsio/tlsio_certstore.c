@@ -105,7 +105,8 @@ static int load_chain(struct pair *pair, const char *name, struct str pem, struc
 		GNUTLS_X509_FMT_PEM, GNUTLS_X509_CRT_LIST_FAIL_IF_UNSORTED);
 	if (rc == GNUTLS_E_CERTIFICATE_LIST_UNSORTED)
 		return err_set(err, ERR_INPUT,
-			"%s: the chain is not in order: the leaf comes first, each next certificate "
+			"%s: the chain is not in order: the leaf comes first, each next "
+			"certificate "
 			"is the issuer of the one before",
 			name);
 	if (rc < 0)
@@ -127,8 +128,8 @@ static int load_key(struct pair *pair, const char *name, struct str pem, struct 
 		return err_set(err, ERR_INPUT,
 			"%s: the key is encrypted; a server needs it without a passphrase", name);
 	if (rc < 0)
-		return err_set(err, ERR_INPUT, "%s: not a PEM private key: %s", name,
-			gnutls_strerror(rc));
+		return err_set(
+			err, ERR_INPUT, "%s: not a PEM private key: %s", name, gnutls_strerror(rc));
 	switch (gnutls_x509_privkey_get_pk_algorithm(pair->key)) {
 	case GNUTLS_PK_ECDSA:
 		pair->class = CLASS_ECDSA;
@@ -150,11 +151,11 @@ static bool belong_together(const struct pair *pair)
 {
 	unsigned char of_leaf[64], of_key[64];
 	size_t leaf_length = sizeof(of_leaf), key_length = sizeof(of_key);
-	return gnutls_x509_crt_get_key_id(pair->chain[0], GNUTLS_KEYID_USE_SHA256, of_leaf,
-		       &leaf_length) == 0 &&
-		gnutls_x509_privkey_get_key_id(pair->key, GNUTLS_KEYID_USE_SHA256, of_key,
-			&key_length) == 0 &&
-		leaf_length == key_length && memcmp(of_leaf, of_key, key_length) == 0;
+	return gnutls_x509_crt_get_key_id(
+		       pair->chain[0], GNUTLS_KEYID_USE_SHA256, of_leaf, &leaf_length) == 0 &&
+	       gnutls_x509_privkey_get_key_id(
+		       pair->key, GNUTLS_KEYID_USE_SHA256, of_key, &key_length) == 0 &&
+	       leaf_length == key_length && memcmp(of_leaf, of_key, key_length) == 0;
 }
 
 /* Without the extension everything is allowed. */
@@ -162,7 +163,7 @@ static bool may_sign(gnutls_x509_crt_t leaf)
 {
 	unsigned usage = 0;
 	return gnutls_x509_crt_get_key_usage(leaf, &usage, NULL) < 0 ||
-		(usage & GNUTLS_KEY_DIGITAL_SIGNATURE) != 0;
+	       (usage & GNUTLS_KEY_DIGITAL_SIGNATURE) != 0;
 }
 
 /* Lower case without the trailing dot, as names are kept and asked for. 0 = no such name. */
@@ -170,8 +171,7 @@ static size_t normalise(struct str text, char into[MAX_NAME_BYTES + 1])
 {
 	if (text.length > 0 && text.at[text.length - 1] == '.')
 		text.length--;
-	if (text.length == 0 || text.length > MAX_NAME_BYTES ||
-		memchr(text.at, '\0', text.length))
+	if (text.length == 0 || text.length > MAX_NAME_BYTES || memchr(text.at, '\0', text.length))
 		return 0;
 	memcpy(into, text.at, text.length);
 	into[text.length] = '\0';
@@ -205,8 +205,8 @@ static void add_names(struct tlsio_certstore_builder *b, int index)
 	char text[MAX_NAME_BYTES + 1];
 	for (unsigned i = 0;; i++) {
 		size_t length = sizeof(text);
-		int kind = gnutls_x509_crt_get_subject_alt_name(b->pairs[index].chain[0], i, text,
-			&length, NULL);
+		int kind = gnutls_x509_crt_get_subject_alt_name(
+			b->pairs[index].chain[0], i, text, &length, NULL);
 		if (kind == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
 			return;
 		if (kind == GNUTLS_SAN_DNSNAME)
@@ -240,14 +240,14 @@ int tlsio_certstore_builder_add(struct tlsio_certstore_builder *b, const char *c
 	return 0;
 }
 
-static int credentials_add(gnutls_certificate_credentials_t credentials, struct pair *pair,
-	struct err *err)
+static int credentials_add(
+	gnutls_certificate_credentials_t credentials, struct pair *pair, struct err *err)
 {
-	int rc = gnutls_certificate_set_x509_key(credentials, pair->chain, (int)pair->chain_length,
-		pair->key);
+	int rc = gnutls_certificate_set_x509_key(
+		credentials, pair->chain, (int)pair->chain_length, pair->key);
 	return rc < 0 ? err_set(err, ERR_TLS, "certificate refused by GnuTLS: %s",
-				gnutls_strerror(rc)) :
-			0;
+				gnutls_strerror(rc))
+		      : 0;
 }
 
 static gnutls_certificate_credentials_t credentials_new(void)
@@ -270,7 +270,7 @@ static struct set *set_for(struct tlsio_certstore *store, struct tlsio_certstore
 	set->choice = *choice;
 	set->credentials = credentials_new();
 	HASH_ADD(hh, store->sets, choice, sizeof(*choice), set);
-	for (int class = 0; class < CLASSES; class++)
+	for (int class = 0; class < CLASSES; class ++)
 		if (choice->of_class[class] >= 0 &&
 			credentials_add(set->credentials, &b->pairs[choice->of_class[class]], err) <
 				0)
@@ -286,15 +286,15 @@ static struct choice fallback_choice(const struct tlsio_certstore_builder *b)
 	for (const struct name *n = b->names; n; n = n->hh.next) {
 		if (n->choice.of_class[b->pairs[0].class] != 0)
 			continue;
-		for (int class = 0; class < CLASSES; class++)
+		for (int class = 0; class < CLASSES; class ++)
 			if (choice.of_class[class] < 0)
 				choice.of_class[class] = n->choice.of_class[class];
 	}
 	return choice;
 }
 
-static int make_sets(struct tlsio_certstore *store, struct tlsio_certstore_builder *b,
-	struct err *err)
+static int make_sets(
+	struct tlsio_certstore *store, struct tlsio_certstore_builder *b, struct err *err)
 {
 	struct choice fallback = fallback_choice(b);
 	struct set *set = set_for(store, b, &fallback, err);
@@ -311,8 +311,8 @@ static int make_sets(struct tlsio_certstore *store, struct tlsio_certstore_build
 	return credentials_add(store->to_present, &b->pairs[0], err);
 }
 
-struct tlsio_certstore *tlsio_certstore_builder_finish(struct tlsio_certstore_builder **builder,
-	struct err *err)
+struct tlsio_certstore *tlsio_certstore_builder_finish(
+	struct tlsio_certstore_builder **builder, struct err *err)
 {
 	struct tlsio_certstore_builder *b = *builder;
 	struct tlsio_certstore *store = NULL;
@@ -368,8 +368,8 @@ int64_t tlsio_certstore_not_after_s(const struct tlsio_certstore *store)
 	return store->not_after_s;
 }
 
-gnutls_certificate_credentials_t tlsio_certstore_for_name(const struct tlsio_certstore *store,
-	struct str server_name)
+gnutls_certificate_credentials_t tlsio_certstore_for_name(
+	const struct tlsio_certstore *store, struct str server_name)
 {
 	char wanted[MAX_NAME_BYTES + 2];
 	size_t length = normalise(server_name, wanted + 1);

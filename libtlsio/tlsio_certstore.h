@@ -22,8 +22,8 @@ struct tlsio_certstore_builder *tlsio_certstore_builder_new(void);
 int tlsio_certstore_builder_add(struct tlsio_certstore_builder *b, const char *chain_name,
 	struct str chain_pem, const char *key_name, struct str key_pem, struct err *err);
 /* Gives the snapshot and frees the builder; NULL when nothing was added. */
-struct tlsio_certstore *tlsio_certstore_builder_finish(struct tlsio_certstore_builder **b,
-	struct err *err);
+struct tlsio_certstore *tlsio_certstore_builder_finish(
+	struct tlsio_certstore_builder **b, struct err *err);
 void tlsio_certstore_builder_free(struct tlsio_certstore_builder **b);
 
 struct tlsio_certstore *tlsio_certstore_ref(struct tlsio_certstore *store);

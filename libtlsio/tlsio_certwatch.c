@@ -32,14 +32,15 @@ static struct stat look(const char *path)
 static bool is_same(const struct stat *a, const struct stat *b)
 {
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-		a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 static void on_due(void *ctx)
 {
 	struct tlsio_certwatch *w = ctx;
 	bool is_quiet = true;
-	LIST_EACH(node, &w->files) {
+	LIST_EACH(node, &w->files)
+	{
 		struct watched *file = LIST_OWNER(node, struct watched, link);
 		struct stat now = look(file->path);
 		if (is_same(&now, &file->last))
@@ -55,8 +56,8 @@ static void on_due(void *ctx)
 		w->on_change(w->ctx);
 }
 
-struct tlsio_certwatch *tlsio_certwatch_new(struct tlsio_loop *loop, int64_t interval_ms,
-	void (*on_change)(void *ctx), void *ctx)
+struct tlsio_certwatch *tlsio_certwatch_new(
+	struct tlsio_loop *loop, int64_t interval_ms, void (*on_change)(void *ctx), void *ctx)
 {
 	struct tlsio_certwatch *w = mem_zero(sizeof(*w));
 	w->interval_ms = interval_ms;
@@ -78,7 +79,8 @@ void tlsio_certwatch_add(struct tlsio_certwatch *w, const char *path)
 
 void tlsio_certwatch_clear(struct tlsio_certwatch *w)
 {
-	LIST_EACH_SAFE(node, &w->files) {
+	LIST_EACH_SAFE(node, &w->files)
+	{
 		struct watched *file = LIST_OWNER(node, struct watched, link);
 		list_remove(node);
 		free(file->path);

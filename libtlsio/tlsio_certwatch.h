@@ -15,8 +15,8 @@
 
 struct tlsio_certwatch;
 
-struct tlsio_certwatch *tlsio_certwatch_new(struct tlsio_loop *loop, int64_t interval_ms,
-	void (*on_change)(void *ctx), void *ctx);
+struct tlsio_certwatch *tlsio_certwatch_new(
+	struct tlsio_loop *loop, int64_t interval_ms, void (*on_change)(void *ctx), void *ctx);
 /* Copies path. */
 void tlsio_certwatch_add(struct tlsio_certwatch *w, const char *path);
 /* Forget all paths. */

@@ -54,8 +54,8 @@ struct tlsio_client *tlsio_client_new(const struct tlsio_client_wishes *wishes, 
 		if (check_server_name(server_name, err) < 0)
 			return NULL;
 	}
-	struct tlsio_priority *priority = tlsio_priority_get(wishes->minimum, wishes->priority,
-		err);
+	struct tlsio_priority *priority =
+		tlsio_priority_get(wishes->minimum, wishes->priority, err);
 	if (!priority)
 		return NULL;
 	struct tlsio_client *client = mem_zero(sizeof(*client));

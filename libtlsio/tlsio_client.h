@@ -20,16 +20,16 @@
 struct tlsio_client;
 
 struct tlsio_client_wishes {
-	enum tlsio_version minimum;	/* 0 = TLS 1.2 */
-	const char *priority;		/* GnuTLS words appended to ours; NULL none */
-	const char *server_name;	/* SNI, an A-label host name; NULL none (address literal) */
-	const char *const *names;	/* reference names in order of preference, A-labels; copied.
+	enum tlsio_version minimum; /* 0 = TLS 1.2 */
+	const char *priority;       /* GnuTLS words appended to ours; NULL none */
+	const char *server_name;    /* SNI, an A-label host name; NULL none (address literal) */
+	const char *const *names;   /* reference names in order of preference, A-labels; copied.
 					 * ".example.net" = any host below example.net */
 	size_t name_count;
-	struct tlsio_trust *trust;	/* shares; NULL = chain is not checked (UNCHECKED) */
-	struct tlsio_certstore *present; /* shares; our client certificate; NULL none */
+	struct tlsio_trust *trust;         /* shares; NULL = chain is not checked (UNCHECKED) */
+	struct tlsio_certstore *present;   /* shares; our client certificate; NULL none */
 	struct tlsio_session_cache *cache; /* borrowed; NULL = no resumption */
-	struct str cache_key;		/* copied; see tlsio_resume.h for what it must say */
+	struct str cache_key;              /* copied; see tlsio_resume.h for what it must say */
 	void (*trace)(void *ctx, const struct tlsio_trace_event *event); /* NULL none */
 	void *trace_ctx;
 };

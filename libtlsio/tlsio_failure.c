@@ -36,8 +36,8 @@ unsigned tlsio_failure_offered_versions(const gnutls_datum_t *client_hello)
 	unsigned legacy = (unsigned)(client_hello->data[0] << 8 | client_hello->data[1]);
 	for (unsigned version = WIRE_TLS10; version <= legacy && version <= WIRE_TLS13; version++)
 		offered |= version_bit(version);
-	gnutls_ext_raw_parse(&offered, on_extension, client_hello,
-		GNUTLS_EXT_RAW_FLAG_TLS_CLIENT_HELLO);
+	gnutls_ext_raw_parse(
+		&offered, on_extension, client_hello, GNUTLS_EXT_RAW_FLAG_TLS_CLIENT_HELLO);
 	return offered;
 }
 
@@ -45,8 +45,8 @@ bool tlsio_failure_is_version(const struct tlsio_failure *f)
 {
 	/* GnuTLS says "no cipher suites" to a 1.2 client of a 1.3 server. */
 	return f->is_server && f->is_handshake && f->offered && !(f->offered & f->accepted) &&
-		(f->rc == GNUTLS_E_NO_CIPHER_SUITES || f->rc == GNUTLS_E_UNKNOWN_CIPHER_SUITE ||
-			f->rc == GNUTLS_E_UNSUPPORTED_VERSION_PACKET);
+	       (f->rc == GNUTLS_E_NO_CIPHER_SUITES || f->rc == GNUTLS_E_UNKNOWN_CIPHER_SUITE ||
+		       f->rc == GNUTLS_E_UNSUPPORTED_VERSION_PACKET);
 }
 
 static const char *highest_name(unsigned offered, char text[16])
@@ -72,8 +72,8 @@ static const char *alert_name(gnutls_alert_description_t alert, char text[48])
 }
 
 /* What an alert of the peer most likely says about us or about it. */
-static const char *alert_meaning(const struct tlsio_failure *f, gnutls_alert_description_t alert,
-	char text[96])
+static const char *alert_meaning(
+	const struct tlsio_failure *f, gnutls_alert_description_t alert, char text[96])
 {
 	if (alert == GNUTLS_A_PROTOCOL_VERSION) {
 		snprintf(text, 96, "; it accepts no TLS version we offer (we demand %s%s)",
@@ -82,9 +82,9 @@ static const char *alert_meaning(const struct tlsio_failure *f, gnutls_alert_des
 		return text;
 	}
 	if (alert == GNUTLS_A_HANDSHAKE_FAILURE && f->is_handshake)
-		return f->minimum == TLSIO_TLS13 ?
-			"; probably it lacks TLS1.3, or a cipher suite or group in common" :
-			"; probably no cipher suite or group in common";
+		return f->minimum == TLSIO_TLS13
+			       ? "; probably it lacks TLS1.3, or a cipher suite or group in common"
+			       : "; probably no cipher suite or group in common";
 	if (alert == GNUTLS_A_UNKNOWN_CA || alert == GNUTLS_A_BAD_CERTIFICATE ||
 		alert == GNUTLS_A_CERTIFICATE_EXPIRED || alert == GNUTLS_A_CERTIFICATE_UNKNOWN)
 		return "; it refuses our certificate";
@@ -141,9 +141,9 @@ int tlsio_failure_tell(const struct tlsio_failure *f, gnutls_session_t tls, stru
 	for (size_t i = 0; i < sizeof(sentences) / sizeof(sentences[0]); i++)
 		if (sentences[i].rc == f->rc)
 			return err_set(err, ERR_TLS, "%s%s", sentences[i].words,
-				f->is_handshake && f->rc == GNUTLS_E_PREMATURE_TERMINATION ?
-					" in the handshake" :
-					"");
-	return err_set(err, ERR_TLS, "TLS %s failed: %s",
-		f->is_handshake ? "handshake" : "session", gnutls_strerror(f->rc));
+				f->is_handshake && f->rc == GNUTLS_E_PREMATURE_TERMINATION
+					? " in the handshake"
+					: "");
+	return err_set(err, ERR_TLS, "TLS %s failed: %s", f->is_handshake ? "handshake" : "session",
+		gnutls_strerror(f->rc));
 }

@@ -15,13 +15,13 @@
 #include "libtlsio/tlsio_peer.h"
 
 struct tlsio_failure {
-	int rc;			    /* GnuTLS's */
-	int broken;		    /* errno of the transport; 0 none */
+	int rc;     /* GnuTLS's */
+	int broken; /* errno of the transport; 0 none */
 	bool is_server;
 	bool is_handshake;
 	enum tlsio_version minimum; /* ours */
-	unsigned accepted;	    /* TLSIO_PRIORITY_BIT of each version we take */
-	unsigned offered;	    /* the same of the peer's ClientHello; 0 unknown */
+	unsigned accepted;          /* TLSIO_PRIORITY_BIT of each version we take */
+	unsigned offered;           /* the same of the peer's ClientHello; 0 unknown */
 };
 
 /* No version in common. */

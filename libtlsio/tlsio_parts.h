@@ -47,8 +47,8 @@ struct tlsio_tickets {
 };
 
 /* tlsio_certstore: the chains for this SNI (empty: none sent), else the fallback's. Borrowed. */
-gnutls_certificate_credentials_t tlsio_certstore_for_name(const struct tlsio_certstore *store,
-	struct str server_name);
+gnutls_certificate_credentials_t tlsio_certstore_for_name(
+	const struct tlsio_certstore *store, struct str server_name);
 /* The one chain a client shows, whatever authorities the server names. Borrowed. */
 gnutls_certificate_credentials_t tlsio_certstore_to_present(const struct tlsio_certstore *store);
 
@@ -56,8 +56,8 @@ gnutls_x509_trust_list_t tlsio_trust_list(const struct tlsio_trust *trust);
 
 /* tlsio_resume: take a stored session (gives; a TLS 1.3 ticket is used once, RFC 8446 C.4, and
  * leaves the cache), or remember one (copies). now_s: any steady clock, in seconds. */
-int tlsio_session_cache_take(struct tlsio_session_cache *cache, struct str key, int64_t now_s,
-	gnutls_datum_t *ret);
+int tlsio_session_cache_take(
+	struct tlsio_session_cache *cache, struct str key, int64_t now_s, gnutls_datum_t *ret);
 void tlsio_session_cache_store(struct tlsio_session_cache *cache, struct str key, int64_t now_s,
 	bool is_for_one_use, const gnutls_datum_t *session);
 

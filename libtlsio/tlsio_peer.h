@@ -22,41 +22,41 @@ bool tlsio_version_parse(struct str text, enum tlsio_version *ret);
 
 /* The verification result, fault by fault; more than one may be set. */
 enum tlsio_chain_fault {
-	TLSIO_CHAIN_ABSENT = 1 << 0,	  /* no certificate shown */
-	TLSIO_CHAIN_UNTRUSTED = 1 << 1,	  /* leads to no trusted authority */
+	TLSIO_CHAIN_ABSENT = 1 << 0,    /* no certificate shown */
+	TLSIO_CHAIN_UNTRUSTED = 1 << 1, /* leads to no trusted authority */
 	TLSIO_CHAIN_EXPIRED = 1 << 2,
 	TLSIO_CHAIN_NOT_YET_VALID = 1 << 3,
 	TLSIO_CHAIN_REVOKED = 1 << 4,
-	TLSIO_CHAIN_WEAK = 1 << 5,	  /* insecure algorithm or key size */
+	TLSIO_CHAIN_WEAK = 1 << 5, /* insecure algorithm or key size */
 	TLSIO_CHAIN_WRONG_PURPOSE = 1 << 6,
-	TLSIO_CHAIN_BROKEN = 1 << 7,	  /* bad signature, unparsable, constraint violated */
-	TLSIO_CHAIN_UNCHECKED = 1 << 8,	  /* no trust list was given to check against */
+	TLSIO_CHAIN_BROKEN = 1 << 7,    /* bad signature, unparsable, constraint violated */
+	TLSIO_CHAIN_UNCHECKED = 1 << 8, /* no trust list was given to check against */
 };
 
 struct tlsio_certificate {
-	struct str der;		   /* the whole certificate */
-	struct str spki;	   /* its SubjectPublicKeyInfo, DER */
-	uint8_t sha256[32];	   /* of der */
-	uint8_t spki_sha256[32];   /* of spki: what key pins compare */
+	struct str der;          /* the whole certificate */
+	struct str spki;         /* its SubjectPublicKeyInfo, DER */
+	uint8_t sha256[32];      /* of der */
+	uint8_t spki_sha256[32]; /* of spki: what key pins compare */
 };
 
 struct tlsio_peer {
 	enum tlsio_version version;
-	const char *suite;   /* IANA name, "TLS_AES_256_GCM_SHA384"; static */
-	uint16_t suite_id;   /* IANA code */
-	const char *group;   /* IANA name of the key exchange group, "x25519"; static; NULL unknown */
+	const char *suite; /* IANA name, "TLS_AES_256_GCM_SHA384"; static */
+	uint16_t suite_id; /* IANA code */
+	const char *group; /* IANA name of the key exchange group, "x25519"; static; NULL unknown */
 	bool is_resumed;
 	const char *server_name; /* SNI sent (client) or received (server); NULL none */
 
 	/* the peer's certificate chain, leaf first; count 0 when it showed none */
 	const struct tlsio_certificate *chain;
 	size_t chain_count;
-	unsigned chain_faults;	  /* enum tlsio_chain_fault bits; 0 = valid to a trusted authority */
+	unsigned chain_faults; /* enum tlsio_chain_fault bits; 0 = valid to a trusted authority */
 	const char *matched_name; /* the reference name that matched the leaf; NULL none matched */
-	bool has_dns_names;	  /* the leaf has a SAN dNSName (MTA-STS and RFC 9525 want it) */
-	const char *subject;	  /* leaf, RFC 4514 text; NULL none */
+	bool has_dns_names;       /* the leaf has a SAN dNSName (MTA-STS and RFC 9525 want it) */
+	const char *subject;      /* leaf, RFC 4514 text; NULL none */
 	const char *issuer;
-	int64_t not_after_s;	  /* leaf's expiry, seconds since 1970 */
+	int64_t not_after_s; /* leaf's expiry, seconds since 1970 */
 };
 
 /* Words for the faults, "certificate has expired; issuer is not trusted", into text. Returns text;

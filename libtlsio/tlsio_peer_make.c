@@ -47,8 +47,8 @@ static char *received_server_name(gnutls_session_t tls)
 	char text[MAX_SERVER_NAME_BYTES + 1];
 	size_t length = sizeof(text);
 	unsigned type;
-	if (gnutls_server_name_get(tls, text, &length, &type, 0) < 0 ||
-		type != GNUTLS_NAME_DNS || length == 0)
+	if (gnutls_server_name_get(tls, text, &length, &type, 0) < 0 || type != GNUTLS_NAME_DNS ||
+		length == 0)
 		return NULL;
 	length = strnlen(text, length);
 	for (size_t i = 0; i < length; i++) {
@@ -60,8 +60,8 @@ static char *received_server_name(gnutls_session_t tls)
 	return length ? mem_dup_bytes(text, length) : NULL;
 }
 
-static char *name_text(gnutls_x509_crt_t crt,
-	int (*get)(gnutls_x509_crt_t, gnutls_datum_t *, unsigned))
+static char *name_text(
+	gnutls_x509_crt_t crt, int (*get)(gnutls_x509_crt_t, gnutls_datum_t *, unsigned))
 {
 	gnutls_datum_t text = { NULL, 0 };
 	if (get(crt, &text, 0) < 0)
@@ -87,8 +87,8 @@ static void describe_key(struct tlsio_certificate *into, gnutls_x509_crt_t crt)
 	gnutls_pubkey_deinit(key);
 }
 
-static void describe_leaf(struct made_peer *made, gnutls_x509_crt_t leaf,
-	const struct tlsio_peer_against *against)
+static void describe_leaf(
+	struct made_peer *made, gnutls_x509_crt_t leaf, const struct tlsio_peer_against *against)
 {
 	made->subject = name_text(leaf, gnutls_x509_crt_get_dn3);
 	made->issuer = name_text(leaf, gnutls_x509_crt_get_issuer_dn3);
@@ -115,8 +115,8 @@ static unsigned import_chain(const gnutls_datum_t *raw, unsigned count, gnutls_x
 	return count;
 }
 
-static void describe_chain(struct made_peer *made, gnutls_session_t tls,
-	const struct tlsio_peer_against *against)
+static void describe_chain(
+	struct made_peer *made, gnutls_session_t tls, const struct tlsio_peer_against *against)
 {
 	unsigned count = 0;
 	const gnutls_datum_t *raw = gnutls_certificate_get_peers(tls, &count);
@@ -139,8 +139,8 @@ static void describe_chain(struct made_peer *made, gnutls_session_t tls,
 	}
 	if (good > 0) {
 		describe_leaf(made, parsed[0], against);
-		made->peer.chain_faults = tlsio_verify_chain(against->trust, against->purpose,
-			parsed, good);
+		made->peer.chain_faults =
+			tlsio_verify_chain(against->trust, against->purpose, parsed, good);
 	}
 	if (good < count)
 		made->peer.chain_faults |= TLSIO_CHAIN_BROKEN;
@@ -152,8 +152,8 @@ struct tlsio_peer *tlsio_peer_make(gnutls_session_t tls, const struct tlsio_peer
 {
 	struct made_peer *made = mem_zero(sizeof(*made));
 	describe_session(&made->peer, tls);
-	made->server_name = against->server_name ? mem_dup(against->server_name) :
-						   received_server_name(tls);
+	made->server_name =
+		against->server_name ? mem_dup(against->server_name) : received_server_name(tls);
 	made->peer.server_name = made->server_name;
 	describe_chain(made, tls, against);
 	return &made->peer;

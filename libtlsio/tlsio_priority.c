@@ -20,7 +20,7 @@
 enum { MAX_CACHED = 32 };
 
 struct tlsio_priority {
-	struct list link; /* newest first */
+	struct list link;    /* newest first */
 	unsigned references; /* the cache's own one included */
 	enum tlsio_version minimum;
 	char *words;
@@ -65,13 +65,14 @@ static int check_ciphers(gnutls_priority_t p, struct err *err)
 	int count = gnutls_priority_cipher_list(p, &list);
 	for (int i = 0; i < count; i++)
 		if (list[i] == GNUTLS_CIPHER_NULL || list[i] == GNUTLS_CIPHER_ARCFOUR_128)
-			return err_set(err, ERR_INPUT, "the TLS priority words ask for the cipher %s",
+			return err_set(err, ERR_INPUT,
+				"the TLS priority words ask for the cipher %s",
 				gnutls_cipher_get_name(list[i]));
 	return 0;
 }
 
-static int build(enum tlsio_version minimum, const char *words, gnutls_priority_t *ret,
-	struct err *err)
+static int build(
+	enum tlsio_version minimum, const char *words, gnutls_priority_t *ret, struct err *err)
 {
 	char text[1024];
 	int length = snprintf(text, sizeof(text), "SECURE128:-VERS-ALL:+VERS-TLS1.3%s%s%s%s%s%s",
@@ -82,8 +83,8 @@ static int build(enum tlsio_version minimum, const char *words, gnutls_priority_
 	const char *bad = NULL;
 	int rc = gnutls_priority_init2(ret, text, &bad, 0);
 	if (rc == GNUTLS_E_INVALID_REQUEST && bad)
-		return err_set(err, ERR_INPUT, "TLS priority words: not understood at \"%.60s\"",
-			bad);
+		return err_set(
+			err, ERR_INPUT, "TLS priority words: not understood at \"%.60s\"", bad);
 	if (rc < 0)
 		return err_set(err, ERR_INPUT,
 			"TLS priority: %s (do the words or the system-wide GnuTLS configuration "
@@ -121,10 +122,11 @@ static void forget_eldest(void)
 	release(eldest);
 }
 
-static struct tlsio_priority *get_locked(enum tlsio_version minimum, const char *words,
-	struct err *err)
+static struct tlsio_priority *get_locked(
+	enum tlsio_version minimum, const char *words, struct err *err)
 {
-	LIST_EACH(at, &cache) {
+	LIST_EACH(at, &cache)
+	{
 		struct tlsio_priority *known = LIST_OWNER(at, struct tlsio_priority, link);
 		if (is_for(known, minimum, words)) {
 			known->references++;
@@ -145,8 +147,8 @@ static struct tlsio_priority *get_locked(enum tlsio_version minimum, const char 
 	return p;
 }
 
-struct tlsio_priority *tlsio_priority_get(enum tlsio_version minimum, const char *words,
-	struct err *err)
+struct tlsio_priority *tlsio_priority_get(
+	enum tlsio_version minimum, const char *words, struct err *err)
 {
 	if (minimum == TLSIO_VERSION_NONE)
 		minimum = TLSIO_TLS12;

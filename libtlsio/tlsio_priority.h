@@ -17,14 +17,14 @@
 struct tlsio_priority;
 
 /* Shares. words: GnuTLS priority words appended to ours ("-GROUP-X25519:+AES-128-CBC"), or NULL. */
-struct tlsio_priority *tlsio_priority_get(enum tlsio_version minimum, const char *words,
-	struct err *err);
+struct tlsio_priority *tlsio_priority_get(
+	enum tlsio_version minimum, const char *words, struct err *err);
 void tlsio_priority_unref(struct tlsio_priority **priority);
 gnutls_priority_t tlsio_priority_gnutls(const struct tlsio_priority *priority);
 /* TLSIO_PRIORITY_BIT of each version it takes. */
 unsigned tlsio_priority_versions(const struct tlsio_priority *priority);
 
 /* A version as it stands on the wire (0x0301 .. 0x0304) as one bit. */
-#define TLSIO_PRIORITY_BIT(wire_version) (1u << ((wire_version) - 0x0301u))
+#define TLSIO_PRIORITY_BIT(wire_version) (1u << ((wire_version)-0x0301u))
 
 #endif

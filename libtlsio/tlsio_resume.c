@@ -10,8 +10,8 @@
 
 /* --- server: tickets ------------------------------------------------------------------------ */
 
-struct tlsio_tickets *tlsio_tickets_new(const uint8_t secret[TLSIO_TICKET_SECRET_BYTES],
-	int lifetime_s)
+struct tlsio_tickets *tlsio_tickets_new(
+	const uint8_t secret[TLSIO_TICKET_SECRET_BYTES], int lifetime_s)
 {
 	struct tlsio_tickets *t = mem_zero(sizeof(*t));
 	t->references = 1;
@@ -138,8 +138,8 @@ static gnutls_datum_t copy(const gnutls_datum_t *from)
 	return into;
 }
 
-int tlsio_session_cache_take(struct tlsio_session_cache *cache, struct str key, int64_t now_s,
-	gnutls_datum_t *ret)
+int tlsio_session_cache_take(
+	struct tlsio_session_cache *cache, struct str key, int64_t now_s, gnutls_datum_t *ret)
 {
 	struct entry *e = find(cache, key);
 	if (!e)

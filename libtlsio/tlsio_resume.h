@@ -19,8 +19,8 @@
 #define TLSIO_TICKET_SECRET_BYTES 64
 
 struct tlsio_tickets; /* server side; shared by reference */
-struct tlsio_tickets *tlsio_tickets_new(const uint8_t secret[TLSIO_TICKET_SECRET_BYTES],
-	int lifetime_s);
+struct tlsio_tickets *tlsio_tickets_new(
+	const uint8_t secret[TLSIO_TICKET_SECRET_BYTES], int lifetime_s);
 /* Cryptographically random. */
 void tlsio_tickets_make_secret(uint8_t ret_secret[TLSIO_TICKET_SECRET_BYTES]);
 struct tlsio_tickets *tlsio_tickets_ref(struct tlsio_tickets *t);

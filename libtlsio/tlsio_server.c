@@ -11,8 +11,8 @@ struct tlsio_server *tlsio_server_new(const struct tlsio_server_wishes *wishes, 
 		err_set(err, ERR_INPUT, "a TLS server needs a certificate");
 		return NULL;
 	}
-	struct tlsio_priority *priority = tlsio_priority_get(wishes->minimum, wishes->priority,
-		err);
+	struct tlsio_priority *priority =
+		tlsio_priority_get(wishes->minimum, wishes->priority, err);
 	if (!priority)
 		return NULL;
 	struct tlsio_server *server = mem_zero(sizeof(*server));

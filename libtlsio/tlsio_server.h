@@ -16,10 +16,10 @@
 struct tlsio_server;
 
 struct tlsio_server_wishes {
-	enum tlsio_version minimum;	      /* 0 = TLS 1.2 */
-	const char *priority;		      /* GnuTLS words appended to ours; NULL none */
+	enum tlsio_version minimum;           /* 0 = TLS 1.2 */
+	const char *priority;                 /* GnuTLS words appended to ours; NULL none */
 	struct tlsio_certstore *certificates; /* shares; required */
-	struct tlsio_tickets *tickets;	      /* shares; NULL = no tickets */
+	struct tlsio_tickets *tickets;        /* shares; NULL = no tickets */
 	struct tlsio_trust *client_trust;     /* shares; not NULL = ask for a client certificate
 					       * (never insist) and verify it against this */
 	void (*trace)(void *ctx, const struct tlsio_trace_event *event); /* NULL none */

@@ -1,48 +1,16 @@
-#include "libtlsio/tlsio_session.h"
+#include "libtlsio/tlsio_session_parts.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include <gnutls/gnutls.h>
-
-#include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_failure.h"
-#include "libtlsio/tlsio_parts.h"
 #include "libtlsio/tlsio_peer_make.h"
-#include "libtlsio/tlsio_wire.h"
 
 enum {
-	RECORD_BYTES = 16384,	      /* RFC 8446 5.1 */
+	RECORD_BYTES = 16384,         /* RFC 8446 5.1 */
 	HANDSHAKE_AHEAD_BYTES = 4096, /* a flight of the peer in one read */
-	MESSAGE_CLIENT_HELLO = 1,
-	DEFAULT_TICKET_LIFETIME_S = 21600,
 	MAX_WARNINGS = 16,
 	TICKETS_OF_FULL_HANDSHAKE = 2, /* clients connect in parallel */
-};
-
-#if GNUTLS_VERSION_NUMBER >= 0x030800
-#define OWN_FLAGS (GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_STATUS_REQUEST)
-#else
-#define OWN_FLAGS (GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL)
-#endif
-
-struct tlsio_session {
-	gnutls_session_t tls;
-	struct tlsio_server *server; /* shares; one of the two */
-	struct tlsio_client *client;
-	struct tlsio_peer *peer; /* made when first asked for */
-	struct tlsio_wire wire;
-	int read_rc;	  /* how reading ended, told again and again; 0 = it has not */
-	int handshake_rc; /* GNUTLS_E_AGAIN until the handshake is over */
-	unsigned offered; /* versions in the peer's ClientHello */
-	uint8_t wants;	  /* what the last AGAIN waits for */
-	uint8_t warnings; /* alerts of that level received */
-	bool owes_tickets; /* a server's, until it first writes */
-	bool has_said_bye;
-	bool has_stored; /* this session is in the client's cache */
 };
 
 static struct tlsio_failure failure_of(const struct tlsio_session *s, int rc, bool is_handshake)
@@ -59,193 +27,6 @@ static struct tlsio_failure failure_of(const struct tlsio_session *s, int rc, bo
 	};
 }
 
-/* --- making one ------------------------------------------------------------------------------ */
-
-static int on_handshake_message(gnutls_session_t tls, unsigned type, unsigned when,
-	unsigned is_incoming, const gnutls_datum_t *message)
-{
-	struct tlsio_session *s = gnutls_session_get_ptr(tls);
-	if (when != GNUTLS_HOOK_PRE)
-		return 0;
-	if (type == MESSAGE_CLIENT_HELLO && is_incoming)
-		s->offered = tlsio_failure_offered_versions(message);
-	if (s->wire.tracer)
-		tlsio_tracer_message(s->wire.tracer, is_incoming, (uint8_t)type, message->size);
-	return 0;
-}
-
-/* The name is known now and no certificate chosen yet. */
-static int on_client_hello(gnutls_session_t tls)
-{
-	struct tlsio_session *s = gnutls_session_get_ptr(tls);
-	char name[256];
-	size_t length = sizeof(name);
-	unsigned type;
-	if (gnutls_server_name_get(tls, name, &length, &type, 0) < 0 || type != GNUTLS_NAME_DNS)
-		return 0;
-	gnutls_certificate_credentials_t chosen = tlsio_certstore_for_name(s->server->certificates,
-		str_from(name, strnlen(name, length)));
-	return gnutls_credentials_set(tls, GNUTLS_CRD_CERTIFICATE, chosen);
-}
-
-static void start_trace(struct tlsio_session *s,
-	void (*trace)(void *ctx, const struct tlsio_trace_event *event), void *ctx)
-{
-	/* Without a trace only the server's look at the ClientHello is left. */
-	gnutls_handshake_set_hook_function(s->tls,
-		trace ? GNUTLS_HANDSHAKE_ANY : GNUTLS_HANDSHAKE_CLIENT_HELLO, GNUTLS_HOOK_PRE,
-		on_handshake_message);
-	if (!trace)
-		return;
-	s->wire.tracer = mem_zero(sizeof(*s->wire.tracer));
-	s->wire.tracer->trace = trace;
-	s->wire.tracer->ctx = ctx;
-}
-
-static struct tlsio_session *session_new(unsigned flags, const struct tlsio_priority *priority,
-	struct tlsio_transport *transport, struct err *err)
-{
-	struct tlsio_session *s = mem_zero(sizeof(*s));
-	int rc = gnutls_init(&s->tls, flags | OWN_FLAGS);
-	if (rc >= 0)
-		rc = gnutls_priority_set(s->tls, tlsio_priority_gnutls(priority));
-	if (rc < 0) {
-		err_set(err, ERR_TLS, "a TLS session cannot be made: %s", gnutls_strerror(rc));
-		gnutls_deinit(s->tls);
-		free(s);
-		return NULL;
-	}
-	s->handshake_rc = GNUTLS_E_AGAIN;
-	gnutls_session_set_ptr(s->tls, s);
-	tlsio_wire_attach(&s->wire, s->tls, transport);
-	return s;
-}
-
-static int set_up_server(struct tlsio_session *s)
-{
-	const struct tlsio_server *server = s->server;
-	int rc = gnutls_credentials_set(s->tls, GNUTLS_CRD_CERTIFICATE,
-		tlsio_certstore_for_name(server->certificates, STR("")));
-	if (rc < 0)
-		return rc;
-	if (server->tickets) {
-		int lifetime_s = server->tickets->lifetime_s;
-		gnutls_db_set_cache_expiration(s->tls,
-			lifetime_s > 0 ? lifetime_s : DEFAULT_TICKET_LIFETIME_S);
-		rc = gnutls_session_ticket_enable_server(s->tls, &server->tickets->secret);
-		if (rc < 0)
-			return rc;
-	}
-	/* Asked for, never insisted on: what to make of it is the caller's judgement. */
-	gnutls_certificate_server_set_request(s->tls,
-		server->client_trust ? GNUTLS_CERT_REQUEST : GNUTLS_CERT_IGNORE);
-	gnutls_handshake_set_post_client_hello_function(s->tls, on_client_hello);
-	start_trace(s, server->trace, server->trace_ctx);
-	return 0;
-}
-
-struct tlsio_session *tlsio_session_new_server(struct tlsio_server *server,
-	struct tlsio_transport *transport, struct err *err)
-{
-	struct tlsio_session *s = session_new(
-		GNUTLS_SERVER |
-			(server->tickets ? GNUTLS_NO_AUTO_SEND_TICKET : GNUTLS_NO_TICKETS),
-		server->priority, transport, err);
-	if (!s)
-		return NULL;
-	s->server = tlsio_server_ref(server);
-	int rc = set_up_server(s);
-	if (rc < 0) {
-		err_set(err, ERR_TLS, "a TLS session cannot be made: %s", gnutls_strerror(rc));
-		tlsio_session_free(&s);
-	}
-	return s;
-}
-
-static gnutls_certificate_credentials_t nothing_to_present;
-static pthread_once_t nothing_to_present_once = PTHREAD_ONCE_INIT;
-
-static void make_nothing_to_present(void)
-{
-	if (gnutls_certificate_allocate_credentials(&nothing_to_present) < 0)
-		abort();
-}
-
-static int64_t steady_seconds(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
-
-static struct str cache_key(const struct tlsio_client *client)
-{
-	return str_from(client->cache_key, client->cache_key_length);
-}
-
-/* A stored session that GnuTLS cannot read any more only costs a full handshake. */
-static void offer_resumption(struct tlsio_session *s)
-{
-	gnutls_datum_t stored;
-	if (!s->client->cache || tlsio_session_cache_take(s->client->cache, cache_key(s->client),
-					 steady_seconds(), &stored) < 0)
-		return;
-	gnutls_session_set_data(s->tls, stored.data, stored.size);
-	gnutls_memset(stored.data, 0, stored.size);
-	free(stored.data);
-}
-
-static int set_up_client(struct tlsio_session *s)
-{
-	const struct tlsio_client *client = s->client;
-	pthread_once(&nothing_to_present_once, make_nothing_to_present);
-	int rc = gnutls_credentials_set(s->tls, GNUTLS_CRD_CERTIFICATE,
-		client->present ? tlsio_certstore_to_present(client->present) :
-				  nothing_to_present);
-	if (rc >= 0 && client->server_name)
-		rc = gnutls_server_name_set(s->tls, GNUTLS_NAME_DNS, client->server_name,
-			strlen(client->server_name));
-	if (rc < 0)
-		return rc;
-	if (client->trace)
-		start_trace(s, client->trace, client->trace_ctx);
-	offer_resumption(s);
-	return 0;
-}
-
-struct tlsio_session *tlsio_session_new_client(struct tlsio_client *client,
-	struct tlsio_transport *transport, struct err *err)
-{
-	struct tlsio_session *s = session_new(GNUTLS_CLIENT | GNUTLS_FORCE_CLIENT_CERT,
-		client->priority, transport, err);
-	if (!s)
-		return NULL;
-	s->client = tlsio_client_ref(client);
-	int rc = set_up_client(s);
-	if (rc < 0) {
-		err_set(err, ERR_TLS, "a TLS session for %s cannot be made: %s",
-			client->server_name ? client->server_name : "an address",
-			gnutls_strerror(rc));
-		tlsio_session_free(&s);
-	}
-	return s;
-}
-
-void tlsio_session_free(struct tlsio_session **session)
-{
-	struct tlsio_session *s = *session;
-	*session = NULL;
-	if (!s)
-		return;
-	tlsio_peer_free(&s->peer);
-	gnutls_deinit(s->tls);
-	tlsio_wire_clear(&s->wire);
-	free(s->wire.tracer);
-	tlsio_server_unref(&s->server);
-	tlsio_client_unref(&s->client);
-	free(s);
-}
-
 /* --- handshake -------------------------------------------------------------------------------- */
 
 /* Tickets of TLS 1.3 come behind the handshake, with the first reads. */
@@ -258,8 +39,9 @@ static void remember_session(struct tlsio_session *s)
 	s->has_stored = true;
 	if (gnutls_session_get_data2(s->tls, &data) < 0)
 		return;
-	tlsio_session_cache_store(s->client->cache, cache_key(s->client), steady_seconds(),
-		gnutls_protocol_get_version(s->tls) == GNUTLS_TLS1_3, &data);
+	tlsio_session_cache_store(s->client->cache, tlsio_session_cache_key(s->client),
+		tlsio_session_steady_s(), gnutls_protocol_get_version(s->tls) == GNUTLS_TLS1_3,
+		&data);
 	gnutls_memset(data.data, 0, data.size);
 	gnutls_free(data.data);
 }
@@ -303,7 +85,7 @@ static enum tlsio_io fail_handshake(struct tlsio_session *s, struct err *err)
 static void finish_handshake(struct tlsio_session *s)
 {
 	s->owes_tickets = s->server && s->server->tickets &&
-		gnutls_protocol_get_version(s->tls) == GNUTLS_TLS1_3;
+			  gnutls_protocol_get_version(s->tls) == GNUTLS_TLS1_3;
 	remember_session(s);
 }
 
@@ -385,8 +167,8 @@ static ssize_t read_some(struct tlsio_session *s, void *into, size_t capacity)
 			return 0;
 		/* A warning says nothing we act on, but a flood of them would keep us here;
 		 * close_notify comes as 0. */
-		if (count == GNUTLS_E_INTERRUPTED || (count == GNUTLS_E_WARNING_ALERT_RECEIVED &&
-							     ++s->warnings < MAX_WARNINGS))
+		if (count == GNUTLS_E_INTERRUPTED ||
+			(count == GNUTLS_E_WARNING_ALERT_RECEIVED && ++s->warnings < MAX_WARNINGS))
 			continue;
 		s->read_rc = count == 0 ? 1 : (int)count;
 		if (count < 0)
@@ -421,14 +203,14 @@ static enum tlsio_io read_records(struct tlsio_session *s, void *into, size_t ca
 	return s->read_rc ? tell_read_end(s, err) : TLSIO_IO_AGAIN;
 }
 
-enum tlsio_io tlsio_session_read(struct tlsio_session *s, void *into, size_t capacity,
-	size_t *ret_count, struct err *err)
+enum tlsio_io tlsio_session_read(
+	struct tlsio_session *s, void *into, size_t capacity, size_t *ret_count, struct err *err)
 {
 	return read_records(s, into, capacity, false, ret_count, err);
 }
 
-enum tlsio_io tlsio_session_read_inside(struct tlsio_session *s, void *into, size_t capacity,
-	size_t *ret_count, struct err *err)
+enum tlsio_io tlsio_session_read_inside(
+	struct tlsio_session *s, void *into, size_t capacity, size_t *ret_count, struct err *err)
 {
 	return read_records(s, into, capacity, true, ret_count, err);
 }

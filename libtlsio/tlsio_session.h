@@ -20,10 +20,10 @@ struct tlsio_session;
 enum tlsio_io { TLSIO_IO_DONE, TLSIO_IO_AGAIN, TLSIO_IO_END, TLSIO_IO_TRUNCATED, TLSIO_IO_FAILED };
 
 /* transport is borrowed. */
-struct tlsio_session *tlsio_session_new_server(struct tlsio_server *server,
-	struct tlsio_transport *transport, struct err *err);
-struct tlsio_session *tlsio_session_new_client(struct tlsio_client *client,
-	struct tlsio_transport *transport, struct err *err);
+struct tlsio_session *tlsio_session_new_server(
+	struct tlsio_server *server, struct tlsio_transport *transport, struct err *err);
+struct tlsio_session *tlsio_session_new_client(
+	struct tlsio_client *client, struct tlsio_transport *transport, struct err *err);
 void tlsio_session_free(struct tlsio_session **s);
 
 /* DONE, AGAIN (see tlsio_session_wants), END/TRUNCATED (peer went away), FAILED (alert sent). */
@@ -33,11 +33,11 @@ unsigned tlsio_session_wants(const struct tlsio_session *s);
 /* After DONE of the handshake. Gives; owned by the session, lives as long. */
 const struct tlsio_peer *tlsio_session_peer(struct tlsio_session *s);
 
-enum tlsio_io tlsio_session_read(struct tlsio_session *s, void *into, size_t capacity,
-	size_t *ret_count, struct err *err);
+enum tlsio_io tlsio_session_read(
+	struct tlsio_session *s, void *into, size_t capacity, size_t *ret_count, struct err *err);
 /* The same without asking the transport: only what tlsio_session_pending tells of. */
-enum tlsio_io tlsio_session_read_inside(struct tlsio_session *s, void *into, size_t capacity,
-	size_t *ret_count, struct err *err);
+enum tlsio_io tlsio_session_read_inside(
+	struct tlsio_session *s, void *into, size_t capacity, size_t *ret_count, struct err *err);
 /* On AGAIN the bytes given are accepted (count set) but a rest is kept inside: call
  * tlsio_session_flush before the next write. */
 enum tlsio_io tlsio_session_write(struct tlsio_session *s, const void *bytes, size_t length,

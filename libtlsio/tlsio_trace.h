@@ -18,11 +18,11 @@ enum tlsio_trace_kind { TLSIO_TRACE_RECORD, TLSIO_TRACE_HANDSHAKE };
 struct tlsio_trace_event {
 	enum tlsio_trace_kind kind;
 	bool is_incoming;
-	uint8_t type;		 /* IANA ContentType or HandshakeType */
-	const char *name;	 /* "handshake", "ClientHello"; static */
+	uint8_t type;            /* IANA ContentType or HandshakeType */
+	const char *name;        /* "handshake", "ClientHello"; static */
 	uint16_t record_version; /* 0x0303: of the record; of a message: of the last record seen in
 				  * its direction, 0 before the first */
-	size_t size_bytes;	 /* body, without its header */
+	size_t size_bytes;       /* body, without its header */
 };
 
 /* "ClientHello", "Finished", ...; "unknown". */
@@ -49,7 +49,7 @@ struct tlsio_tracer {
 
 /* Raw bytes as they pass; finds the record headers in them. */
 void tlsio_tracer_bytes(struct tlsio_tracer *t, bool is_incoming, const void *bytes, size_t length);
-void tlsio_tracer_message(struct tlsio_tracer *t, bool is_incoming, uint8_t type,
-	size_t size_bytes);
+void tlsio_tracer_message(
+	struct tlsio_tracer *t, bool is_incoming, uint8_t type, size_t size_bytes);
 
 #endif

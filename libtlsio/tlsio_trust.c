@@ -38,8 +38,8 @@ struct tlsio_trust *tlsio_trust_pem(const char *name, struct str pem, struct err
 {
 	struct tlsio_trust *trust = trust_new();
 	gnutls_datum_t text = { (unsigned char *)(uintptr_t)pem.at, (unsigned)pem.length };
-	int count = gnutls_x509_trust_list_add_trust_mem(trust->list, &text, NULL,
-		GNUTLS_X509_FMT_PEM, 0, 0);
+	int count = gnutls_x509_trust_list_add_trust_mem(
+		trust->list, &text, NULL, GNUTLS_X509_FMT_PEM, 0, 0);
 	if (count > 0)
 		return trust;
 	tlsio_trust_unref(&trust);

@@ -116,7 +116,7 @@ static bool is_same_host(struct str presented, struct str wanted)
 		return false;
 	struct str domain = str_skip(presented, 2);
 	return str_find(domain, '.') < domain.length && str_find(domain, '*') == domain.length &&
-		str_equal_nocase(domain, str_skip(wanted, dot + 1));
+	       str_equal_nocase(domain, str_skip(wanted, dot + 1));
 }
 
 bool tlsio_verify_name(gnutls_x509_crt_t leaf, const char *name)

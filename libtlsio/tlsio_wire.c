@@ -161,8 +161,8 @@ static ssize_t on_pull(gnutls_transport_ptr_t ctx, void *into, size_t size)
 	return count;
 }
 
-void tlsio_wire_attach(struct tlsio_wire *w, gnutls_session_t tls,
-	struct tlsio_transport *transport)
+void tlsio_wire_attach(
+	struct tlsio_wire *w, gnutls_session_t tls, struct tlsio_transport *transport)
 {
 	w->tls = tls;
 	w->transport = transport;

@@ -22,20 +22,20 @@
 
 struct tlsio_wire {
 	struct tlsio_transport *transport; /* borrowed */
-	gnutls_session_t tls;		   /* borrowed */
-	struct tlsio_tracer *tracer;	   /* NULL none */
-	struct buf in;			   /* read ahead, kept between calls */
-	struct buf out;			   /* waits for the transport */
-	size_t ahead_bytes;		   /* how far a pull may read ahead now */
-	size_t window_head, window_end;	   /* what is left of this call's read-ahead */
-	bool is_drained;		   /* the transport gave less than asked in this call */
-	bool has_ended;			   /* the transport's end of input was seen */
-	int broken;			   /* errno of the transport's failure; 0 none */
+	gnutls_session_t tls;              /* borrowed */
+	struct tlsio_tracer *tracer;       /* NULL none */
+	struct buf in;                     /* read ahead, kept between calls */
+	struct buf out;                    /* waits for the transport */
+	size_t ahead_bytes;                /* how far a pull may read ahead now */
+	size_t window_head, window_end;    /* what is left of this call's read-ahead */
+	bool is_drained;                   /* the transport gave less than asked in this call */
+	bool has_ended;                    /* the transport's end of input was seen */
+	int broken;                        /* errno of the transport's failure; 0 none */
 };
 
 /* Makes GnuTLS read and write through w. */
-void tlsio_wire_attach(struct tlsio_wire *w, gnutls_session_t tls,
-	struct tlsio_transport *transport);
+void tlsio_wire_attach(
+	struct tlsio_wire *w, gnutls_session_t tls, struct tlsio_transport *transport);
 void tlsio_wire_clear(struct tlsio_wire *w);
 
 /* Around every GnuTLS call that may do I/O. leave sends what was gathered. */

@@ -218,12 +218,12 @@ static void begin(int fd, const struct netaddr *local, const struct netaddr *rem
 	struct err err;
 	char text[NETADDR_TEXT_BYTES];
 	fprintf(stderr, "* %s %s\n", app.server ? "from" : "to", netaddr_format(remote, text));
-	app.stream = tlsio_stream_new(app.loop, tlsio_transport_socket(app.loop, fd), &limits,
-		&stream_events, NULL);
+	app.stream = tlsio_stream_new(
+		app.loop, tlsio_transport_socket(app.loop, fd), &limits, &stream_events, NULL);
 	tlsio_stream_set_addresses(app.stream, local, remote);
 	tlsio_stream_limit_time(app.stream, TIME_LIMIT_MS);
-	int rc = app.server ? tlsio_upgrade_server_at_once(app.stream, app.server, &err) :
-			      tlsio_upgrade_client_at_once(app.stream, app.client, &err);
+	int rc = app.server ? tlsio_upgrade_server_at_once(app.stream, app.server, &err)
+			    : tlsio_upgrade_client_at_once(app.stream, app.client, &err);
 	if (rc < 0)
 		die("%s", err.text);
 }
@@ -424,14 +424,19 @@ static void parse_arguments(int argc, char **argv)
 		int option;
 		const char **value;
 	} texts[] = {
-		{ 'l', &app.listen }, { 'c', &app.chain }, { 'k', &app.key }, { 'n', &app.name },
-		{ 'a', &app.authority }, { 'm', &app.minimum }, { 'p', &app.priority },
+		{ 'l', &app.listen },
+		{ 'c', &app.chain },
+		{ 'k', &app.key },
+		{ 'n', &app.name },
+		{ 'a', &app.authority },
+		{ 'm', &app.minimum },
+		{ 'p', &app.priority },
 	};
 	uint64_t count = 1;
 	int option;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == '?' || (option == 'C' &&
-			!str_to_u64(str_of(optarg), MAX_CONNECTIONS, &count)))
+		if (option == '?' ||
+			(option == 'C' && !str_to_u64(str_of(optarg), MAX_CONNECTIONS, &count)))
 			usage();
 		if (option == 'A')
 			count = 2;

@@ -69,8 +69,8 @@ static gnutls_x509_crt_t begin(const char *common_name, gnutls_x509_privkey_t ke
 	return crt;
 }
 
-static void sign(gnutls_x509_crt_t crt, gnutls_x509_crt_t by, gnutls_x509_privkey_t by_key,
-	bool with_sha1)
+static void sign(
+	gnutls_x509_crt_t crt, gnutls_x509_crt_t by, gnutls_x509_privkey_t by_key, bool with_sha1)
 {
 	unsigned char id[64];
 	size_t id_length = sizeof(id);
@@ -93,17 +93,17 @@ static char *crt_pem(gnutls_x509_crt_t crt)
 	return copy;
 }
 
-static struct fake_ca *authority(const struct fake_ca *parent, const char *name,
-	enum fake_key kind, bool is_authority, int64_t not_after_s)
+static struct fake_ca *authority(const struct fake_ca *parent, const char *name, enum fake_key kind,
+	bool is_authority, int64_t not_after_s)
 {
 	struct fake_ca *ca = mem_zero(sizeof(*ca));
 	ca->parent = parent;
 	ca->key = make_key(kind);
 	ca->crt = begin(name, ca->key, -2 * DAY_S, not_after_s);
 	must(gnutls_x509_crt_set_basic_constraints(ca->crt, is_authority, -1), "constraints");
-	must(gnutls_x509_crt_set_key_usage(ca->crt,
-		     is_authority ? GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN :
-				    GNUTLS_KEY_DIGITAL_SIGNATURE),
+	must(gnutls_x509_crt_set_key_usage(
+		     ca->crt, is_authority ? GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN
+					   : GNUTLS_KEY_DIGITAL_SIGNATURE),
 		"usage");
 	sign(ca->crt, parent ? parent->crt : ca->crt, parent ? parent->key : ca->key, false);
 	ca->pem = crt_pem(ca->crt);
@@ -161,8 +161,8 @@ struct tlsio_trust *fake_ca_trust(const struct fake_ca *ca)
 
 static void add_san(gnutls_x509_crt_t crt, const char *name)
 {
-	must(gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, name,
-		     (unsigned)strlen(name), GNUTLS_FSAN_APPEND),
+	must(gnutls_x509_crt_set_subject_alt_name(
+		     crt, GNUTLS_SAN_DNSNAME, name, (unsigned)strlen(name), GNUTLS_FSAN_APPEND),
 		"SAN");
 }
 
@@ -179,16 +179,16 @@ static void set_odd_san(gnutls_x509_crt_t crt, struct str name)
 
 static void add_purposes(gnutls_x509_crt_t crt, const char *purpose)
 {
-	must(gnutls_x509_crt_set_key_purpose_oid(crt, purpose ? purpose : GNUTLS_KP_TLS_WWW_SERVER,
-		     0),
+	must(gnutls_x509_crt_set_key_purpose_oid(
+		     crt, purpose ? purpose : GNUTLS_KP_TLS_WWW_SERVER, 0),
 		"purpose");
 	if (!purpose)
 		must(gnutls_x509_crt_set_key_purpose_oid(crt, GNUTLS_KP_TLS_WWW_CLIENT, 0),
 			"purpose");
 }
 
-static gnutls_x509_crt_t leaf_crt(const struct fake_ca *ca, const struct fake_leaf_wishes *wishes,
-	gnutls_x509_privkey_t key)
+static gnutls_x509_crt_t leaf_crt(
+	const struct fake_ca *ca, const struct fake_leaf_wishes *wishes, gnutls_x509_privkey_t key)
 {
 	const char *common_name = wishes->common_name ? wishes->common_name : wishes->names[0];
 	bool is_usual = wishes->not_before_s == 0 && wishes->not_after_s == 0;
@@ -196,8 +196,8 @@ static gnutls_x509_crt_t leaf_crt(const struct fake_ca *ca, const struct fake_le
 		is_usual ? -DAY_S : wishes->not_before_s,
 		is_usual ? 90 * (int64_t)DAY_S : wishes->not_after_s);
 	must(gnutls_x509_crt_set_basic_constraints(crt, 0, -1), "constraints");
-	must(gnutls_x509_crt_set_key_usage(crt,
-		     wishes->key_usage ? wishes->key_usage : GNUTLS_KEY_DIGITAL_SIGNATURE),
+	must(gnutls_x509_crt_set_key_usage(
+		     crt, wishes->key_usage ? wishes->key_usage : GNUTLS_KEY_DIGITAL_SIGNATURE),
 		"usage");
 	add_purposes(crt, wishes->purpose);
 	for (int i = 0; i < FAKE_LEAF_NAMES && wishes->names[i]; i++)
@@ -223,8 +223,8 @@ struct fake_leaf fake_ca_issue_as(const struct fake_ca *ca, const struct fake_le
 	if (!wishes->is_self_signed)
 		for (const struct fake_ca *at = ca; at->parent; at = at->parent)
 			buf_append_text(&chain, at->pem);
-	must(gnutls_x509_privkey_export2_pkcs8(key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN,
-		     &key_text),
+	must(gnutls_x509_privkey_export2_pkcs8(
+		     key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &key_text),
 		"key");
 	struct fake_leaf leaf = { buf_take(&chain), mem_dup_bytes(key_text.data, key_text.size) };
 	gnutls_free(key_text.data);

@@ -38,8 +38,8 @@ enum { FAKE_LEAF_NAMES = 8 };
 
 struct fake_leaf_wishes {
 	const char *names[FAKE_LEAF_NAMES]; /* SAN dNSNames; none = no SAN */
-	struct str odd_name;		    /* instead of names: one SAN dNSName of any bytes */
-	const char *common_name;	    /* NULL = the first name, or "leaf" */
+	struct str odd_name;                /* instead of names: one SAN dNSName of any bytes */
+	const char *common_name;            /* NULL = the first name, or "leaf" */
 	enum fake_key key;
 	int64_t not_before_s; /* from now; both 0 = a day ago till in 90 days */
 	int64_t not_after_s;

@@ -54,8 +54,8 @@ void session_pair_settle(struct session_pair *p)
 	char into[4096];
 	size_t count;
 	tlsio_session_write(p->sessions[PAIR_SERVER], NULL, 0, &count, NULL);
-	assert_int_equal(tlsio_session_read(p->sessions[PAIR_CLIENT], into, sizeof(into), &count,
-				 NULL),
+	assert_int_equal(
+		tlsio_session_read(p->sessions[PAIR_CLIENT], into, sizeof(into), &count, NULL),
 		TLSIO_IO_AGAIN);
 }
 
@@ -80,8 +80,8 @@ void session_pair_carry(struct session_pair *p, int from, const void *bytes, siz
 	size_t sent = 0, arrived = 0, count;
 	for (int i = 0; i < MAX_ROUNDS && arrived < length; i++) {
 		if (tlsio_session_flush(writer, NULL) == TLSIO_IO_DONE && sent < length) {
-			enum tlsio_io io = tlsio_session_write(writer, (const char *)bytes + sent,
-				length - sent, &count, NULL);
+			enum tlsio_io io = tlsio_session_write(
+				writer, (const char *)bytes + sent, length - sent, &count, NULL);
 			assert_true(io == TLSIO_IO_DONE || io == TLSIO_IO_AGAIN);
 			sent += count;
 		}
@@ -102,8 +102,8 @@ void session_pair_close(struct session_pair *p)
 	tlsio_loop_free(&p->loop);
 }
 
-void session_pair_connect(struct session_pair *p, struct tlsio_server *server,
-	struct tlsio_client *client)
+void session_pair_connect(
+	struct session_pair *p, struct tlsio_server *server, struct tlsio_client *client)
 {
 	session_pair_open(p, server, client, 65536);
 	if (!session_pair_handshake(p))

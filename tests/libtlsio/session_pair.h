@@ -33,8 +33,8 @@ void session_pair_carry(struct session_pair *p, int from, const void *bytes, siz
 void session_pair_close(struct session_pair *p);
 
 /* open, handshake (must succeed), settle */
-void session_pair_connect(struct session_pair *p, struct tlsio_server *server,
-	struct tlsio_client *client);
+void session_pair_connect(
+	struct session_pair *p, struct tlsio_server *server, struct tlsio_client *client);
 const struct tlsio_peer *session_pair_peer(struct session_pair *p, int of);
 
 #endif

@@ -111,8 +111,8 @@ static void shows_a_handshake_its_facts_and_its_resumption(void **state)
 {
 	(void)state;
 	char line[512], address[64];
-	const char *const server_arguments[] = { "tls-trace", "--listen", "127.0.0.1:0", "--chain", chain,
-		"--key", key, "--count", "2", NULL };
+	const char *const server_arguments[] = { "tls-trace", "--listen", "127.0.0.1:0", "--chain",
+		chain, "--key", key, "--count", "2", NULL };
 	struct running server = run(server_arguments);
 	assert_non_null(fgets(line, sizeof(line), server.says));
 	assert_int_equal(sscanf(line, "* listening on %63s", address), 1);
@@ -126,19 +126,18 @@ static void shows_a_handshake_its_facts_and_its_resumption(void **state)
 	client.input = dup(0);
 	int status = hear_out(&client, &at_client);
 	expect_in_order(&at_client,
-		(const char *const[]) { "* to 127.0.0.1:", "> ClientHello", "< ServerHello",
+		(const char *const[]){ "* to 127.0.0.1:", "> ClientHello", "< ServerHello",
 			"< EncryptedExtensions", "< Certificate ", "< CertificateVerify",
 			"< Finished", "> Finished", "= version TLS1.3", "group x25519, resumed no",
-			"= matched name mx.example.net", "= chain: valid", "* to 127.0.0.1:",
-			"> ClientHello", "< ServerHello", "< Finished", "resumed yes",
 			"= matched name mx.example.net", "= chain: valid",
+			"* to 127.0.0.1:", "> ClientHello", "< ServerHello", "< Finished",
+			"resumed yes", "= matched name mx.example.net", "= chain: valid",
 			"hello over TLS1.3", NULL });
 	assert_int_equal(status, 0);
 	assert_int_equal(hear_out(&server, &at_server), 0);
-	expect_in_order(&at_server,
-		(const char *const[]) { "* from 127.0.0.1:", "< ClientHello", "> Finished",
-			"resumed no", "! closed", "resumed yes", "hello through TLS", "! closed",
-			NULL });
+	expect_in_order(&at_server, (const char *const[]){ "* from 127.0.0.1:", "< ClientHello",
+					    "> Finished", "resumed no", "! closed", "resumed yes",
+					    "hello through TLS", "! closed", NULL });
 	buf_release(&at_client);
 	buf_release(&at_server);
 }

@@ -38,8 +38,8 @@ static int tear_down(void **state)
 
 static int add(struct tlsio_certstore_builder *b, const struct fake_leaf *leaf, struct err *err)
 {
-	return tlsio_certstore_builder_add(b, "chain.pem", str_of(leaf->chain_pem), "key.pem",
-		str_of(leaf->key_pem), err);
+	return tlsio_certstore_builder_add(
+		b, "chain.pem", str_of(leaf->chain_pem), "key.pem", str_of(leaf->key_pem), err);
 }
 
 static void add_wish(struct tlsio_certstore_builder *b, const struct fake_leaf_wishes *wishes)
@@ -79,8 +79,8 @@ static void picks_the_chain_by_server_name(void **state)
 	struct tlsio_certstore_builder *b = tlsio_certstore_builder_new();
 	add_wish(b, &(struct fake_leaf_wishes){ .common_name = "first",
 			    .names = { "mx.example.net", "mail.example.net" } });
-	add_wish(b, &(struct fake_leaf_wishes){ .common_name = "wild",
-			    .names = { "*.example.org", "example.org" } });
+	add_wish(b, &(struct fake_leaf_wishes){
+			    .common_name = "wild", .names = { "*.example.org", "example.org" } });
 	add_wish(b, &(struct fake_leaf_wishes){ .common_name = "exact",
 			    .names = { "mx.example.org", "Mixed.Example.COM" } });
 	add_wish(b, &(struct fake_leaf_wishes){ .common_name = "late",
@@ -112,8 +112,7 @@ static void picks_the_chain_by_server_name(void **state)
 }
 
 /* Words of a client that can verify RSA signatures alone. */
-#define RSA_ONLY                                                                                   \
-	"-SIGN-ALL:+SIGN-RSA-PSS-RSAE-SHA256:+SIGN-RSA-SHA256:-KX-ALL:+ECDHE-RSA"
+#define RSA_ONLY "-SIGN-ALL:+SIGN-RSA-PSS-RSAE-SHA256:+SIGN-RSA-SHA256:-KX-ALL:+ECDHE-RSA"
 
 static void gives_ecdsa_to_those_who_can_and_rsa_to_the_rest(void **state)
 {
@@ -122,10 +121,10 @@ static void gives_ecdsa_to_those_who_can_and_rsa_to_the_rest(void **state)
 		struct tlsio_certstore_builder *b = tlsio_certstore_builder_new();
 		for (int i = 0; i < 2; i++) {
 			bool is_rsa = i != rsa_first;
-			add_wish(b, &(struct fake_leaf_wishes){
-					    .common_name = is_rsa ? "rsa" : "ecdsa",
-					    .key = is_rsa ? FAKE_RSA : FAKE_ECDSA,
-					    .names = { "mx.example.net" } });
+			add_wish(b,
+				&(struct fake_leaf_wishes){ .common_name = is_rsa ? "rsa" : "ecdsa",
+					.key = is_rsa ? FAKE_RSA : FAKE_ECDSA,
+					.names = { "mx.example.net" } });
 		}
 		struct tlsio_certstore *store = tlsio_certstore_builder_finish(&b, NULL);
 		static const char *const names[] = { "mx.example.net", "unknown.example", NULL };
@@ -144,10 +143,10 @@ static void keeps_the_chains_of_different_names_apart(void **state)
 {
 	(void)state;
 	struct tlsio_certstore_builder *b = tlsio_certstore_builder_new();
-	add_wish(b, &(struct fake_leaf_wishes){ .common_name = "rsa", .key = FAKE_RSA,
-			    .names = { "*.example.net" } });
-	add_wish(b, &(struct fake_leaf_wishes){ .common_name = "ecdsa",
-			    .names = { "mx.example.org" } });
+	add_wish(b, &(struct fake_leaf_wishes){
+			    .common_name = "rsa", .key = FAKE_RSA, .names = { "*.example.net" } });
+	add_wish(b, &(struct fake_leaf_wishes){
+			    .common_name = "ecdsa", .names = { "mx.example.org" } });
 	struct tlsio_certstore *store = tlsio_certstore_builder_finish(&b, NULL);
 	expect(store, "mx.example.net", NULL, "CN=rsa");
 	expect(store, "mx.example.net", "-VERS-TLS1.3", "CN=rsa");
@@ -203,9 +202,10 @@ static void refuses_what_cannot_serve(void **state)
 	(void)state;
 	struct fake_leaf good = fake_ca_issue(below, "mx.example.net", NULL);
 	struct fake_leaf other = fake_ca_issue(ca, "mx.example.net", NULL);
-	struct fake_leaf mute = fake_ca_issue_as(ca,
-		&(struct fake_leaf_wishes){ .names = { "mx.example.net" }, .key = FAKE_RSA,
-			.key_usage = GNUTLS_KEY_KEY_ENCIPHERMENT });
+	struct fake_leaf mute =
+		fake_ca_issue_as(ca, &(struct fake_leaf_wishes){ .names = { "mx.example.net" },
+					     .key = FAKE_RSA,
+					     .key_usage = GNUTLS_KEY_KEY_ENCIPHERMENT });
 	struct buf reversed = { 0 };
 	buf_append_text(&reversed, fake_ca_pem(below));
 	buf_append_text(&reversed, other.chain_pem);
@@ -213,8 +213,9 @@ static void refuses_what_cannot_serve(void **state)
 	const struct {
 		const char *chain, *key, *words;
 	} cases[] = {
-		{ good.chain_pem, other.key_pem, "key.pem: the key does not belong to the "
-						 "certificate chain.pem" },
+		{ good.chain_pem, other.key_pem,
+			"key.pem: the key does not belong to the "
+			"certificate chain.pem" },
 		{ buf_text(&reversed), other.key_pem, "chain.pem: the chain is not in order" },
 		{ "", good.key_pem, "chain.pem: not a PEM certificate chain" },
 		{ "garbage", good.key_pem, "chain.pem: not a PEM certificate chain" },
@@ -227,9 +228,8 @@ static void refuses_what_cannot_serve(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct err err = { 0 };
 		struct tlsio_certstore_builder *b = tlsio_certstore_builder_new();
-		assert_int_equal(tlsio_certstore_builder_add(b, "chain.pem",
-					 str_of(cases[i].chain), "key.pem", str_of(cases[i].key),
-					 &err),
+		assert_int_equal(tlsio_certstore_builder_add(b, "chain.pem", str_of(cases[i].chain),
+					 "key.pem", str_of(cases[i].key), &err),
 			-1);
 		assert_int_equal(err.kind, ERR_INPUT);
 		if (!strstr(err.text, cases[i].words))
@@ -275,8 +275,9 @@ static void knows_the_soonest_expiry(void **state)
 	struct tlsio_certstore_builder *b = tlsio_certstore_builder_new();
 	enum { DAY = 86400 };
 	add_wish(b, &(struct fake_leaf_wishes){ .names = { "a.example" } });
-	add_wish(b, &(struct fake_leaf_wishes){ .names = { "b.example" }, .not_before_s = -DAY,
-			    .not_after_s = 3 * DAY });
+	add_wish(b,
+		&(struct fake_leaf_wishes){
+			.names = { "b.example" }, .not_before_s = -DAY, .not_after_s = 3 * DAY });
 	add_wish(b, &(struct fake_leaf_wishes){ .names = { "c.example" } });
 	struct tlsio_certstore *store = tlsio_certstore_builder_finish(&b, NULL);
 	int64_t left_s = tlsio_certstore_not_after_s(store) - time(NULL);

@@ -71,8 +71,8 @@ static void sends_host_names_alone_as_server_name(void **state)
 		struct session_pair p;
 		session_pair_connect(&p, server, client);
 		if (cases[i].received)
-			assert_string_equal(session_pair_peer(&p, PAIR_SERVER)->server_name,
-				cases[i].received);
+			assert_string_equal(
+				session_pair_peer(&p, PAIR_SERVER)->server_name, cases[i].received);
 		else
 			assert_null(session_pair_peer(&p, PAIR_SERVER)->server_name);
 		session_pair_close(&p);
@@ -148,7 +148,7 @@ static void is_cheap_to_make_again(void **state)
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
 	double each_us = ((double)(end.tv_sec - start.tv_sec) * 1e9 +
 				 (double)(end.tv_nsec - start.tv_nsec)) /
-		20000 / 1000;
+			 20000 / 1000;
 	print_message("%.2f us each\n", each_us);
 	/* Parsing alone costs more than this, also under sanitizers. */
 	assert_true(each_us < 50);

@@ -146,13 +146,13 @@ static void finds_every_fault_of_a_chain(void **state)
 	(void)state;
 	static const char *const names[] = { "mx.example.net" };
 	for (size_t i = 0; i < sizeof(fault_cases) / sizeof(fault_cases[0]); i++) {
-		struct fake_leaf leaf = fake_ca_issue_as(cas[fault_cases[i].issuer],
-			&fault_cases[i].leaf);
+		struct fake_leaf leaf =
+			fake_ca_issue_as(cas[fault_cases[i].issuer], &fault_cases[i].leaf);
 		struct session_pair p;
 		const struct tlsio_peer *seen = meet(&p, &leaf, trust, names, 1);
 		if (seen->chain_faults != fault_cases[i].faults)
-			fail_msg("%s: faults %#x, not %#x", fault_cases[i].what,
-				seen->chain_faults, fault_cases[i].faults);
+			fail_msg("%s: faults %#x, not %#x", fault_cases[i].what, seen->chain_faults,
+				fault_cases[i].faults);
 		assert_int_equal(seen->chain_count, fault_cases[i].chain_count);
 		/* Names and chain are told apart. */
 		assert_string_equal(seen->matched_name, "mx.example.net");
@@ -265,12 +265,12 @@ static void gives_the_chain_and_its_fingerprints(void **state)
 		assert_int_equal(der.size, seen->chain[i].der.length);
 		assert_memory_equal(der.data, seen->chain[i].der.at, der.size);
 		gnutls_free(der.data);
-		assert_int_equal(gnutls_x509_crt_get_fingerprint(crts[i], GNUTLS_DIG_SHA256, digest,
-					 &length),
+		assert_int_equal(gnutls_x509_crt_get_fingerprint(
+					 crts[i], GNUTLS_DIG_SHA256, digest, &length),
 			0);
 		assert_memory_equal(digest, seen->chain[i].sha256, 32);
-		assert_int_equal(gnutls_x509_crt_get_key_id(crts[i], GNUTLS_KEYID_USE_SHA256,
-					 digest, &length),
+		assert_int_equal(gnutls_x509_crt_get_key_id(
+					 crts[i], GNUTLS_KEYID_USE_SHA256, digest, &length),
 			0);
 		assert_memory_equal(digest, seen->chain[i].spki_sha256, 32);
 		tlsio_digest_sha256(seen->chain[i].spki, digest);
@@ -307,15 +307,27 @@ static void reads_and_writes_versions(void **state)
 		const char *text;
 		enum tlsio_version version; /* 0 = refused */
 	} cases[] = {
-		{ "1.2", TLSIO_TLS12 }, { "1.3", TLSIO_TLS13 }, { "TLS1.2", TLSIO_TLS12 },
-		{ "TLSv1.2", TLSIO_TLS12 }, { "tls1.3", TLSIO_TLS13 }, { "TLSv1.3", TLSIO_TLS13 },
-		{ "1.1", 0 }, { "1.0", 0 }, { "TLSv1", 0 }, { "SSL3", 0 }, { "", 0 }, { "TLS", 0 },
-		{ "1.30", 0 }, { "TLSv", 0 }, { "1", 0 }, { "TLS 1.3", 0 },
+		{ "1.2", TLSIO_TLS12 },
+		{ "1.3", TLSIO_TLS13 },
+		{ "TLS1.2", TLSIO_TLS12 },
+		{ "TLSv1.2", TLSIO_TLS12 },
+		{ "tls1.3", TLSIO_TLS13 },
+		{ "TLSv1.3", TLSIO_TLS13 },
+		{ "1.1", 0 },
+		{ "1.0", 0 },
+		{ "TLSv1", 0 },
+		{ "SSL3", 0 },
+		{ "", 0 },
+		{ "TLS", 0 },
+		{ "1.30", 0 },
+		{ "TLSv", 0 },
+		{ "1", 0 },
+		{ "TLS 1.3", 0 },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		enum tlsio_version got = TLSIO_VERSION_NONE;
-		assert_int_equal(tlsio_version_parse(str_of(cases[i].text), &got),
-			cases[i].version != 0);
+		assert_int_equal(
+			tlsio_version_parse(str_of(cases[i].text), &got), cases[i].version != 0);
 		assert_int_equal(got, cases[i].version);
 	}
 	assert_string_equal(tlsio_version_name(TLSIO_TLS12), "TLS1.2");

@@ -57,8 +57,8 @@ static int free_cache(void **state)
 
 static struct tlsio_server *server_with(const uint8_t *ticket_secret)
 {
-	struct tlsio_tickets *tickets = ticket_secret ? tlsio_tickets_new(ticket_secret, 3600) :
-							NULL;
+	struct tlsio_tickets *tickets =
+		ticket_secret ? tlsio_tickets_new(ticket_secret, 3600) : NULL;
 	struct tlsio_server_wishes wishes = { .certificates = store, .tickets = tickets };
 	struct tlsio_server *server = tlsio_server_new(&wishes, NULL);
 	tlsio_tickets_unref(&tickets);
@@ -148,7 +148,8 @@ static void judges_the_stored_chain_anew(void **state)
 {
 	(void)state;
 	assert_false(visit(&(struct visit){ .secret = secret, .key = "k" }));
-	assert_true(visit(&(struct visit){ .secret = secret, .key = "k", .name = "other.example" }));
+	assert_true(
+		visit(&(struct visit){ .secret = secret, .key = "k", .name = "other.example" }));
 	assert_true(visit(&(struct visit){ .secret = secret, .key = "k", .trusts_nothing = true }));
 	assert_true(visit(&(struct visit){ .secret = secret, .key = "k" }));
 }
@@ -283,10 +284,13 @@ static void keeps_the_client_certificate_over_a_resumption(void **state)
 	struct tlsio_certstore *present = fake_ca_certstore(ca, "client.example.org");
 	struct tlsio_tickets *tickets = tlsio_tickets_new(secret, 3600);
 	for (int i = 0; i < 4; i++) {
-		struct tlsio_server_wishes server_wishes = { .certificates = store,
-			.tickets = tickets, .client_trust = trust };
-		struct tlsio_client_wishes client_wishes = { .present = present, .cache = cache,
-			.priority = words[i / 2], .cache_key = str_of(i / 2 ? "a" : "b") };
+		struct tlsio_server_wishes server_wishes = {
+			.certificates = store, .tickets = tickets, .client_trust = trust
+		};
+		struct tlsio_client_wishes client_wishes = { .present = present,
+			.cache = cache,
+			.priority = words[i / 2],
+			.cache_key = str_of(i / 2 ? "a" : "b") };
 		struct tlsio_server *server = tlsio_server_new(&server_wishes, NULL);
 		struct tlsio_client *client = tlsio_client_new(&client_wishes, NULL);
 		struct session_pair p;

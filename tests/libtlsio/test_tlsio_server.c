@@ -108,16 +108,16 @@ static void answers_old_versions_with_protocol_version(void **state)
 		session_pair_open(&p, server, client, 65536);
 		struct iovec part = { hello, sizeof(hello) };
 		p.ends[PAIR_CLIENT]->kind->write(p.ends[PAIR_CLIENT], &part, 1);
-		assert_int_equal(tlsio_session_handshake(p.sessions[PAIR_SERVER], &err),
-			TLSIO_IO_FAILED);
+		assert_int_equal(
+			tlsio_session_handshake(p.sessions[PAIR_SERVER], &err), TLSIO_IO_FAILED);
 		char wanted[100];
 		snprintf(wanted, sizeof(wanted),
 			"the peer offers no TLS version we accept (it offers TLS1.%d at most",
 			minor - 1);
 		if (!strstr(err.text, wanted))
 			fail_msg("%s", err.text);
-		ssize_t count = p.ends[PAIR_CLIENT]->kind->read(p.ends[PAIR_CLIENT], answer,
-			sizeof(answer));
+		ssize_t count = p.ends[PAIR_CLIENT]->kind->read(
+			p.ends[PAIR_CLIENT], answer, sizeof(answer));
 		assert_int_equal(count, 7);
 		assert_int_equal(answer[0], 21);
 		assert_int_equal(answer[5], 2);

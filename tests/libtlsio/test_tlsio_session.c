@@ -182,10 +182,10 @@ static void says_which_side_lacked_what(void **state)
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct session_pair p;
-		struct tlsio_server *server = server_of(cases[i].server_minimum,
-			cases[i].server_words);
-		struct tlsio_client *client = client_of(cases[i].client_minimum,
-			cases[i].client_words);
+		struct tlsio_server *server =
+			server_of(cases[i].server_minimum, cases[i].server_words);
+		struct tlsio_client *client =
+			client_of(cases[i].client_minimum, cases[i].client_words);
 		session_pair_open(&p, server, client, 65536);
 		assert_false(session_pair_handshake(&p));
 		assert_int_equal(p.io[PAIR_SERVER], TLSIO_IO_FAILED);
@@ -215,7 +215,11 @@ static void refuses_what_is_not_tls(void **state)
 		struct session_pair p;
 		struct err err = { 0 };
 		open_pair(&p, NULL, 65536);
-		size_t length = i == 1 ? 9 : i == 2 ? 9 : i == 3 ? 7 : i == 4 ? 11 : strlen(inputs[i]);
+		size_t length = i == 1   ? 9
+				: i == 2 ? 9
+				: i == 3 ? 7
+				: i == 4 ? 11
+					 : strlen(inputs[i]);
 		struct iovec part = { (char *)(uintptr_t)inputs[i], length };
 		p.ends[PAIR_CLIENT]->kind->write(p.ends[PAIR_CLIENT], &part, 1);
 		p.ends[PAIR_CLIENT]->kind->shutdown(p.ends[PAIR_CLIENT]);
@@ -269,8 +273,8 @@ static void gives_small_pieces_and_says_what_waits_inside(void **state)
 	size_t count;
 	connect_pair(&p, NULL);
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(tlsio_session_write(p.sessions[PAIR_CLIENT], "0123456789", 10,
-					 &count, NULL),
+		assert_int_equal(tlsio_session_write(
+					 p.sessions[PAIR_CLIENT], "0123456789", 10, &count, NULL),
 			TLSIO_IO_DONE);
 		assert_int_equal(count, 10);
 	}
@@ -281,8 +285,8 @@ static void gives_small_pieces_and_says_what_waits_inside(void **state)
 		total += count;
 	} while (tlsio_session_pending(p.sessions[PAIR_SERVER]) > 0);
 	/* With little room nothing is read ahead, so an event may be what announces the rest. */
-	while (total < 30 && tlsio_session_read(p.sessions[PAIR_SERVER], into, 4, &count, NULL) ==
-				     TLSIO_IO_DONE)
+	while (total < 30 &&
+		tlsio_session_read(p.sessions[PAIR_SERVER], into, 4, &count, NULL) == TLSIO_IO_DONE)
 		total += count;
 	assert_int_equal(total, 30);
 	session_pair_close(&p);
@@ -302,14 +306,14 @@ static void tells_a_goodbye_from_a_cut(void **state)
 		if (is_polite)
 			assert_int_equal(tlsio_session_bye(client), TLSIO_IO_DONE);
 		p.ends[PAIR_CLIENT]->kind->shutdown(p.ends[PAIR_CLIENT]);
-		assert_int_equal(tlsio_session_read(p.sessions[PAIR_SERVER], into, sizeof(into),
-					 &count, &err),
+		assert_int_equal(tlsio_session_read(
+					 p.sessions[PAIR_SERVER], into, sizeof(into), &count, &err),
 			TLSIO_IO_DONE);
 		assert_int_equal(count, 10);
 		/* Told again and again. */
 		for (int i = 0; i < 3; i++) {
-			enum tlsio_io io = tlsio_session_read(p.sessions[PAIR_SERVER], into,
-				sizeof(into), &count, &err);
+			enum tlsio_io io = tlsio_session_read(
+				p.sessions[PAIR_SERVER], into, sizeof(into), &count, &err);
 			assert_int_equal(count, 0);
 			assert_int_equal(io, is_polite ? TLSIO_IO_END : TLSIO_IO_TRUNCATED);
 		}
@@ -325,13 +329,13 @@ static void may_still_write_after_the_peer_said_goodbye(void **state)
 	size_t count;
 	connect_pair(&p, NULL);
 	tlsio_session_bye(p.sessions[PAIR_CLIENT]);
-	assert_int_equal(tlsio_session_read(p.sessions[PAIR_SERVER], into, sizeof(into), &count,
-				 NULL),
-		TLSIO_IO_END);
 	assert_int_equal(
-		tlsio_session_write(p.sessions[PAIR_SERVER], "bye", 3, &count, NULL), TLSIO_IO_DONE);
-	assert_int_equal(tlsio_session_read(p.sessions[PAIR_CLIENT], into, sizeof(into), &count,
-				 NULL),
+		tlsio_session_read(p.sessions[PAIR_SERVER], into, sizeof(into), &count, NULL),
+		TLSIO_IO_END);
+	assert_int_equal(tlsio_session_write(p.sessions[PAIR_SERVER], "bye", 3, &count, NULL),
+		TLSIO_IO_DONE);
+	assert_int_equal(
+		tlsio_session_read(p.sessions[PAIR_CLIENT], into, sizeof(into), &count, NULL),
 		TLSIO_IO_DONE);
 	assert_int_equal(count, 3);
 	session_pair_close(&p);
@@ -349,13 +353,13 @@ static void fails_on_a_forged_record(void **state)
 				     "0123456789abcdef0123456789abcdef";
 	struct iovec part = { (char *)(uintptr_t)forged, 37 };
 	p.ends[PAIR_CLIENT]->kind->write(p.ends[PAIR_CLIENT], &part, 1);
-	assert_int_equal(tlsio_session_read(p.sessions[PAIR_SERVER], into, sizeof(into), &count,
-				 &err),
+	assert_int_equal(
+		tlsio_session_read(p.sessions[PAIR_SERVER], into, sizeof(into), &count, &err),
 		TLSIO_IO_FAILED);
 	assert_string_equal(err.text, "a record from the peer could not be decrypted");
 	/* The peer learns why. */
-	assert_int_equal(tlsio_session_read(p.sessions[PAIR_CLIENT], into, sizeof(into), &count,
-				 &err),
+	assert_int_equal(
+		tlsio_session_read(p.sessions[PAIR_CLIENT], into, sizeof(into), &count, &err),
 		TLSIO_IO_FAILED);
 	assert_string_equal(err.text, "peer sent alert 20 bad_record_mac");
 	session_pair_close(&p);
@@ -422,9 +426,9 @@ static void tap_side(struct session_pair *p, int side, struct tap *tap, struct t
 	*tap = (struct tap){ .base.kind = &tap_kind, .inner = p->ends[side] };
 	p->ends[side] = &tap->base;
 	tlsio_session_free(&p->sessions[side]);
-	p->sessions[side] = side == PAIR_SERVER ?
-		tlsio_session_new_server(server, &tap->base, NULL) :
-		tlsio_session_new_client(client, &tap->base, NULL);
+	p->sessions[side] = side == PAIR_SERVER
+				    ? tlsio_session_new_server(server, &tap->base, NULL)
+				    : tlsio_session_new_client(client, &tap->base, NULL);
 }
 
 static void sends_a_flight_in_one_call_and_reads_one_in_one(void **state)
@@ -444,15 +448,15 @@ static void sends_a_flight_in_one_call_and_reads_one_in_one(void **state)
 	static char bytes[64 * 1024], into[64 * 1024];
 	size_t count;
 	tap.writes = tap.reads = 0;
-	assert_int_equal(tlsio_session_write(p.sessions[PAIR_SERVER], bytes, sizeof(bytes), &count,
-				 NULL),
+	assert_int_equal(
+		tlsio_session_write(p.sessions[PAIR_SERVER], bytes, sizeof(bytes), &count, NULL),
 		TLSIO_IO_DONE);
 	assert_int_equal(count, sizeof(bytes));
 	assert_int_equal(tap.writes, 1);
 	tlsio_session_write(p.sessions[PAIR_CLIENT], bytes, 2000, &count, NULL);
 	tlsio_session_write(p.sessions[PAIR_CLIENT], bytes, 2000, &count, NULL);
-	assert_int_equal(tlsio_session_read(p.sessions[PAIR_SERVER], into, sizeof(into), &count,
-				 NULL),
+	assert_int_equal(
+		tlsio_session_read(p.sessions[PAIR_SERVER], into, sizeof(into), &count, NULL),
 		TLSIO_IO_DONE);
 	assert_int_equal(count, 4000);
 	assert_int_equal(tap.reads, 1);
@@ -482,11 +486,11 @@ static void ends_a_handshake_cut_at_any_byte(void **state)
 		struct iovec part = { flight, cut };
 		if (cut > 0)
 			p.ends[PAIR_CLIENT]->kind->write(p.ends[PAIR_CLIENT], &part, 1);
-		assert_int_equal(tlsio_session_handshake(p.sessions[PAIR_SERVER], &err),
-			TLSIO_IO_AGAIN);
+		assert_int_equal(
+			tlsio_session_handshake(p.sessions[PAIR_SERVER], &err), TLSIO_IO_AGAIN);
 		p.ends[PAIR_CLIENT]->kind->shutdown(p.ends[PAIR_CLIENT]);
-		assert_int_equal(tlsio_session_handshake(p.sessions[PAIR_SERVER], &err),
-			TLSIO_IO_TRUNCATED);
+		assert_int_equal(
+			tlsio_session_handshake(p.sessions[PAIR_SERVER], &err), TLSIO_IO_TRUNCATED);
 		assert_string_equal(err.text, "the peer closed the connection in the handshake");
 		session_pair_close(&p);
 	}

@@ -57,8 +57,8 @@ static void note_records(void *ctx, const struct tlsio_trace_event *event)
 			event->is_incoming ? '<' : '>', event->name, event->record_version);
 }
 
-static void connect_traced(const char *words, const char *key, bool only_records, struct buf *at_server,
-	struct buf *at_client)
+static void connect_traced(const char *words, const char *key, bool only_records,
+	struct buf *at_server, struct buf *at_client)
 {
 	struct tlsio_server_wishes server_wishes = {
 		.certificates = store,
@@ -149,8 +149,8 @@ static void finds_records_however_the_bytes_come(void **state)
 		for (size_t at = 0; at < sizeof(bytes); at += step)
 			tlsio_tracer_bytes(&tracer, true, bytes + at,
 				sizeof(bytes) - at < step ? sizeof(bytes) - at : step);
-		assert_string_equal(buf_text(&told),
-			"<handshake/0301 <application_data/0303 <alert/0303");
+		assert_string_equal(
+			buf_text(&told), "<handshake/0301 <application_data/0303 <alert/0303");
 		buf_release(&told);
 	}
 }
