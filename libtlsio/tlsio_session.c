@@ -1,10 +1,11 @@
-#include "libtlsio/tlsio_session_parts.h"
+#include "libtlsio/tlsio_session.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "libtlsio/tlsio_failure.h"
 #include "libtlsio/tlsio_peer_make.h"
+#include "libtlsio/tlsio_session_parts.h"
 
 enum {
 	RECORD_BYTES = 16384,         /* RFC 8446 5.1 */
