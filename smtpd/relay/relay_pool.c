@@ -157,6 +157,19 @@ static char *wishes_name(const struct relay_destination *d, const struct netaddr
 	return buf_take(&name);
 }
 
+/* SNI: the host dialled; of an address the first whole name of the rule, so that a server with many
+ * certificates shows the one that will be looked for. */
+static const char *server_name(const struct relay_destination *d)
+{
+	const struct policy_requirement *r = d->requirement;
+	if (d->host && is_name(d->host))
+		return d->host;
+	for (size_t i = 0; i < r->name_count; i++)
+		if (r->names[i][0] != '.')
+			return r->names[i];
+	return NULL;
+}
+
 static struct tlsio_client *make_client(struct relay_pool *pool, const struct relay_destination *d,
 	struct str cache_key, bool resumes, struct err *err)
 {
@@ -167,7 +180,7 @@ static struct tlsio_client *make_client(struct relay_pool *pool, const struct re
 		/* below it a MAY peer gets a clear session: that needs a finished handshake or not,
 		 * the judgement says the same */
 		.minimum = r->minimum,
-		.server_name = host,
+		.server_name = server_name(d),
 		.names = host_alone,
 		.name_count = host != NULL,
 		.trust = r->trust,
