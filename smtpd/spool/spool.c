@@ -263,8 +263,9 @@ static void end_log(struct spool *spool)
 {
 	if (spool->lost.count)
 		spool_change_retry(spool);
-	spool_log_flush(&spool->log, NULL);
-	if (!spool->is_broken)
+	if (spool->is_broken)
+		spool_log_flush(&spool->log, NULL);
+	else
 		spool_log_close(&spool->log);
 }
 

@@ -8,8 +8,9 @@
 
 enum {
 	FLUSH_BYTES = 256 * 1024, /* written at once when so much has gathered */
-	END_BYTES = SPOOL_RECORD_HEADER_BYTES,
 	MARK_RECORD_BYTES = 64,
+	/* always left in a segment: for its END, and a MARK before it when it is the last */
+	END_BYTES = SPOOL_RECORD_HEADER_BYTES + MARK_RECORD_BYTES,
 };
 
 /* On the helper from submit to on_done. */
@@ -262,18 +263,29 @@ bool spool_log_is_dirty(const struct spool_log *log)
 	return log->pending.length || log->unsynced_bytes || log->segments->has_unsynced_name;
 }
 
-void spool_log_close(struct spool_log *log)
+static int sync_now(struct spool_log *log)
 {
-	if (!log->active || log->pending.length)
-		return;
-	spool_record_append(&log->pending, SPOOL_RECORD_END, log->active->salt, 0, NULL, 0);
-	if (spool_log_flush(log, NULL) < 0)
-		return; /* recovery cuts the end off */
+	int result = 0;
 	LIST_EACH(node, &log->segments->in_order) {
 		struct spool_segment *segment = LIST_OWNER(node, struct spool_segment, link);
-		if (segment->is_dirty)
-			log->disk->sync(log->disk, segment->fd);
+		if (segment->is_dirty && log->disk->sync(log->disk, segment->fd) < 0)
+			result = -1;
+		segment->is_dirty = false;
 	}
-	if (log->segments->has_unsynced_name)
-		log->disk->sync_directory(log->disk, log->segments->directory);
+	if (log->segments->has_unsynced_name &&
+		log->disk->sync_directory(log->disk, log->segments->directory) < 0)
+		result = -1;
+	return result;
+}
+
+void spool_log_close(struct spool_log *log)
+{
+	/* what fails here, recovery finds as after a crash */
+	if (!log->active || spool_log_flush(log, NULL) < 0 || sync_now(log) < 0)
+		return;
+	log->durable = spool_log_end(log);
+	append_mark(log);
+	spool_record_append(&log->pending, SPOOL_RECORD_END, log->active->salt, 0, NULL, 0);
+	if (spool_log_flush(log, NULL) == 0)
+		sync_now(log);
 }

@@ -67,7 +67,7 @@ void spool_log_mark(struct spool_log *log);
 /* Makes everything flushed so far durable; ends in on_synced. One at a time. */
 void spool_log_sync(struct spool_log *log);
 bool spool_log_is_dirty(const struct spool_log *log);
-/* END behind the last record, all synced, by the caller's own thread; for closing. */
+/* All synced at once, by the calling thread, and END behind it. The helper is gone. */
 void spool_log_close(struct spool_log *log);
 
 #endif

@@ -214,10 +214,17 @@ static int load_segment(struct spool_segments *set, uint32_t number, const char 
 			set->disk->close(set->disk, fd);
 		return spool_segment_error(err, why, "cannot open", number);
 	}
+	if (size < SPOOL_SEGMENT_HEADER_BYTES) {
+		/* its making failed, and so did its removal; nothing was ever in it */
+		if (number >= set->next_number)
+			set->next_number = number + 1;
+		set->disk->close(set->disk, fd);
+		set->disk->unlink(set->disk, path);
+		return 0;
+	}
 	char bytes[SPOOL_SEGMENT_HEADER_BYTES];
 	struct spool_segment_header header = { 0 };
-	if (size < SPOOL_SEGMENT_HEADER_BYTES ||
-		spool_disk_read_all(set->disk, fd, bytes, sizeof(bytes), 0) < 0 ||
+	if (spool_disk_read_all(set->disk, fd, bytes, sizeof(bytes), 0) < 0 ||
 		spool_segment_header_parse(bytes, &header, NULL) < 0 || header.number != number ||
 		header.shard != set->shard)
 		header.salt = 0;

@@ -49,7 +49,8 @@ struct fake_disk {
 	enum fake_disk_fault fault;
 	unsigned failures;
 	bool has_power;
-	bool next_fails;
+	unsigned next_fail; /* so many calls more */
+	uint64_t power_off_at;
 	uint64_t random;
 	uint64_t free_bytes;
 };
@@ -200,8 +201,13 @@ static bool fails(struct fake_disk *d, bool *ret_half)
 		errno = EIO;
 		return true;
 	}
-	if (d->next_fails) {
-		d->next_fails = false;
+	if (d->count == d->power_off_at) {
+		d->has_power = false;
+		errno = EIO;
+		return true;
+	}
+	if (d->next_fail) {
+		d->next_fail--;
 		errno = ENOSPC;
 		return true;
 	}
@@ -210,7 +216,8 @@ static bool fails(struct fake_disk *d, bool *ret_half)
 	d->failures++;
 	switch (d->fault) {
 	case FAKE_DISK_SHORT_ENOSPC:
-		d->next_fails = true;
+	case FAKE_DISK_FULL:
+		d->next_fail = d->fault == FAKE_DISK_FULL ? 3 : 1;
 		*ret_half = true;
 		return false;
 	case FAKE_DISK_SHORT:
@@ -354,7 +361,7 @@ static ssize_t fake_pwrite(
 	if (has_failed && (d->has_power || length < 2))
 		return -1;
 	/* the write during which power is lost may have begun */
-	if (has_failed && d->count != d->fail_at) {
+	if (has_failed && d->count != d->fail_at && d->count != d->power_off_at) {
 		errno = why;
 		return -1;
 	}
@@ -503,6 +510,11 @@ void fake_disk_fail_at(struct fake_disk *disk, uint64_t at, enum fake_disk_fault
 	disk->failures = 0;
 }
 
+void fake_disk_power_off_at(struct fake_disk *disk, uint64_t at)
+{
+	disk->power_off_at = at;
+}
+
 unsigned fake_disk_failures(const struct fake_disk *disk)
 {
 	return disk->failures;
@@ -511,7 +523,7 @@ unsigned fake_disk_failures(const struct fake_disk *disk)
 const char *fake_disk_fault_name(enum fake_disk_fault fault)
 {
 	static const char *const names[] = { "EIO", "ENOSPC", "short", "short, then ENOSPC",
-		"power loss" };
+		"full", "power loss" };
 	return names[fault];
 }
 
@@ -557,8 +569,9 @@ void fake_disk_power_on(struct fake_disk *d, enum fake_disk_keep keep)
 	for (int fd = 0; fd < OPEN_MOST; fd++)
 		assert(!d->open[fd]);
 	d->has_power = true;
-	d->next_fails = false;
+	d->next_fail = 0;
 	d->fail_at = 0;
+	d->power_off_at = 0;
 }
 
 void fake_disk_set_free_bytes(struct fake_disk *disk, uint64_t bytes)
@@ -616,4 +629,18 @@ bool fake_disk_remove(struct fake_disk *disk, const char *ending, unsigned n)
 	make_change(disk, name->path, NULL, NULL);
 	settle_changes(disk, disk->change_count);
 	return true;
+}
+
+void fake_disk_add(struct fake_disk *disk, const char *path, const void *bytes, size_t length)
+{
+	struct file *file = new_file();
+	grow(file, length);
+	if (length) {
+		memcpy(file->seen, bytes, length);
+		memcpy(file->platters, bytes, length);
+	}
+	file->length = length;
+	file->durable_length = length;
+	make_change(disk, NULL, path, file);
+	settle_changes(disk, disk->change_count);
 }

@@ -20,6 +20,7 @@ enum fake_disk_fault {
 	FAKE_DISK_ENOSPC,
 	FAKE_DISK_SHORT,	/* half of a read or write; no error */
 	FAKE_DISK_SHORT_ENOSPC, /* half of a write; the next call fails */
+	FAKE_DISK_FULL,		/* half of a write; the next three calls fail */
 	FAKE_DISK_POWER,	/* this call and all after it fail, until fake_disk_power_on */
 	FAKE_DISK_FAULTS,
 };
@@ -39,6 +40,8 @@ struct spool_disk *fake_disk_calls(struct fake_disk *disk);
 uint64_t fake_disk_count(const struct fake_disk *disk);
 /* Call number `at` (from 1, of all) fails so; 0: none. */
 void fake_disk_fail_at(struct fake_disk *disk, uint64_t at, enum fake_disk_fault fault);
+/* Besides, power is lost at this call; 0: not. */
+void fake_disk_power_off_at(struct fake_disk *disk, uint64_t at);
 /* How often the fault came. */
 unsigned fake_disk_failures(const struct fake_disk *disk);
 const char *fake_disk_fault_name(enum fake_disk_fault fault);
@@ -51,6 +54,7 @@ void fake_disk_set_free_bytes(struct fake_disk *disk, uint64_t bytes);
  * NULL: no such. */
 char *fake_disk_file(struct fake_disk *disk, const char *ending, unsigned n, size_t *ret_length);
 unsigned fake_disk_file_count(const struct fake_disk *disk, const char *ending);
+void fake_disk_add(struct fake_disk *disk, const char *path, const void *bytes, size_t length);
 bool fake_disk_remove(struct fake_disk *disk, const char *ending, unsigned n);
 
 #endif

@@ -145,10 +145,12 @@ void fixture_fill(struct buf *ret, uint64_t seed, size_t length)
 	}
 }
 
-static void on_done(void *ctx, uint64_t id, const struct err *error)
+void fixture_on_done(void *ctx, uint64_t id, const struct err *error)
 {
 	struct fixture_done *done = ctx;
 	assert(!done->is_done);
+	if (done->f->is_dead && done->f->is_dead(done->f))
+		return;
 	done->is_done = true;
 	done->is_durable = !error;
 	done->id = id;
@@ -174,7 +176,7 @@ static void commit(struct spool_writer **w, uint64_t seed, uint32_t recipients,
 		address_of(seed, i, addresses[i], sizeof(addresses[i]));
 		e.recipients[i].address = str_of(addresses[i]);
 	}
-	spool_commit(w, &e, on_done, done);
+	spool_commit(w, &e, fixture_on_done, done);
 	free(e.recipients);
 	free(addresses);
 }
@@ -182,7 +184,7 @@ static void commit(struct spool_writer **w, uint64_t seed, uint32_t recipients,
 uint64_t fixture_send(struct fixture *f, uint64_t seed, size_t length, uint32_t recipients,
 	struct fixture_done *done)
 {
-	*done = (struct fixture_done){ 0 };
+	*done = (struct fixture_done){ .f = f };
 	struct spool_writer *w = spool_begin(f->spool, &done->error);
 	if (!w) {
 		done->is_done = true;

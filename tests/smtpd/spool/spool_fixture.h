@@ -14,7 +14,10 @@
 #include "smtpd/spool/spool.h"
 #include "smtpd/spool/spool_disk.h"
 
+struct fixture;
+
 struct fixture_done {
+	struct fixture *f;
 	uint64_t id;
 	bool is_done;
 	bool is_durable;
@@ -31,6 +34,7 @@ struct fixture {
 	size_t told_count;
 	size_t troubles;
 	struct err last_trouble;
+	bool (*is_dead)(struct fixture *f); /* may be NULL; what is told then, nobody heard */
 	void (*on_message)(struct fixture *f, const struct spool_envelope *envelope);
 };
 
@@ -48,6 +52,8 @@ void fixture_pass_ms(struct fixture *f, int64_t ms);
 
 /* Recognisable bytes: depend on seed and position. */
 void fixture_fill(struct buf *ret, uint64_t seed, size_t length);
+/* For spool_commit; ctx: struct fixture_done with f set. */
+void fixture_on_done(void *ctx, uint64_t id, const struct err *error);
 /* Begin, write, commit a message with such a body and so many recipients; does not wait. done is
  * filled in later. Its id, or 0 when the spool refused (done->error then). */
 uint64_t fixture_send(struct fixture *f, uint64_t seed, size_t length, uint32_t recipients,

@@ -1,0 +1,236 @@
+/* Bits that rot on disk: told, stepped over, and everything else is still delivered. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "smtpd/spool/spool_record.h"
+#include "tests/fakes/fake_disk.h"
+#include "tests/smtpd/spool/spool_fixture.h"
+
+enum { MESSAGES = 12, SEGMENT_BYTES = 96 * 1024 };
+
+struct world {
+	struct fixture f;
+	struct fake_disk *disk;
+	uint64_t ids[MESSAGES];
+};
+
+static size_t length_of(int i)
+{
+	return i == 5 ? 120000 : 2000 + (size_t)i * 700;
+}
+
+static int set_up(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	w->disk = fake_disk_new(1);
+	fixture_begin(&w->f, fake_disk_calls(w->disk), SEGMENT_BYTES);
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	for (int i = 0; i < MESSAGES; i++)
+		w->ids[i] = fixture_send_durably(&w->f, (uint64_t)i, length_of(i), 2);
+	fixture_settle_one(&w->f, w->ids[3], 1, SPOOL_RECIPIENT_DELIVERED);
+	fixture_pass_ms(&w->f, 5000);
+	*state = w;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+	fixture_end(&w->f);
+	fake_disk_free(&w->disk);
+	free(w);
+	return 0;
+}
+
+static unsigned count_intact(struct world *w)
+{
+	unsigned count = 0;
+	struct err err;
+	for (int i = 0; i < MESSAGES; i++) {
+		bool is_intact = fixture_is_intact(
+			&w->f, w->ids[i], (uint64_t)i, length_of(i), 2, &err);
+		count += is_intact && fixture_was_told(&w->f, w->ids[i]);
+	}
+	return count;
+}
+
+/* Flips a bit, starts, counts what is whole, flips it back. */
+static void try_flip(struct world *w, char *at, bool *ret_is_told, unsigned *ret_intact)
+{
+	char was = *at;
+	*at = (char)(was ^ 4);
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	*ret_is_told = w->f.troubles > 0;
+	*ret_intact = count_intact(w);
+	assert_true(fixture_count(&w->f) <= MESSAGES);
+	fixture_close(&w->f);
+	*at = was;
+}
+
+static void flip_all(struct world *w, unsigned file, size_t from, size_t to, size_t stride)
+{
+	size_t length;
+	for (size_t i = from; i < to; i += stride) {
+		char *bytes = fake_disk_file(w->disk, ".segment", file, &length);
+		unsigned intact;
+		bool is_told;
+		try_flip(w, bytes + i, &is_told, &intact);
+		if (intact < MESSAGES - 1 || (intact < MESSAGES && !is_told))
+			fail_msg("byte %zu of file %u: %u intact, %s", i, file, intact,
+				is_told ? "told" : "not told");
+	}
+}
+
+static void a_flipped_bit_costs_one_message_at_most_and_is_told(void **state)
+{
+	struct world *w = *state;
+	size_t length;
+	fixture_close(&w->f);
+	unsigned files = fake_disk_file_count(w->disk, ".segment");
+	assert_true(files >= 2);
+	for (unsigned file = 0; file < 2; file++) {
+		fake_disk_file(w->disk, ".segment", file, &length);
+		flip_all(w, file, 0, length, 311);
+		flip_all(w, file, 0, 400, 3);
+	}
+	/* nothing was lost by looking */
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_int_equal(w->f.troubles, 0);
+	assert_int_equal(count_intact(w), MESSAGES);
+}
+
+static void damage_is_told_from_a_torn_end_after_a_kill(void **state)
+{
+	struct world *w = *state;
+	size_t length;
+	/* killed: no END; the mark that was written when all was quiet is what proves */
+	struct fixture dead = w->f;
+	w->f.spool = NULL;
+	fake_disk_fail_at(w->disk, fake_disk_count(w->disk) + 1, FAKE_DISK_POWER);
+	fixture_close(&dead);
+	fake_disk_power_on(w->disk, FAKE_DISK_KEEP_ALL);
+	char *bytes = fake_disk_file(w->disk, ".segment", 0, &length);
+	bytes[SPOOL_SEGMENT_HEADER_BYTES + 200] ^= 1;
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_true(w->f.troubles > 0);
+	assert_int_equal(count_intact(w), MESSAGES - 1);
+}
+
+static void a_zeroed_stretch_leaves_the_rest(void **state)
+{
+	struct world *w = *state;
+	size_t length;
+	fixture_close(&w->f);
+	char *bytes = fake_disk_file(w->disk, ".segment", 0, &length);
+	memset(bytes + 8192, 0, 4096);
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_true(w->f.troubles > 0);
+	unsigned intact = count_intact(w);
+	assert_true(intact >= MESSAGES - 3 && intact < MESSAGES);
+	fixture_send_durably(&w->f, 99, 1000, 1);
+}
+
+static void a_damaged_header_costs_nothing(void **state)
+{
+	struct world *w = *state;
+	size_t length;
+	fixture_close(&w->f);
+	memset(fake_disk_file(w->disk, ".segment", 0, &length), 'x', SPOOL_SEGMENT_HEADER_BYTES);
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_int_equal(count_intact(w), MESSAGES);
+}
+
+static void an_unreadable_segment_is_kept_for_a_person(void **state)
+{
+	struct world *w = *state;
+	size_t length;
+	fixture_close(&w->f);
+	memset(fake_disk_file(w->disk, ".segment", 0, &length), 'x', 300);
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_true(w->f.troubles > 0);
+	assert_true(count_intact(w) > 0);
+	fixture_send_durably(&w->f, 99, 1000, 1);
+	fixture_pass_ms(&w->f, 5000);
+	assert_int_equal(*fake_disk_file(w->disk, ".segment", 0, &length), 'x');
+}
+
+static void a_missing_segment_is_told(void **state)
+{
+	struct world *w = *state;
+	fixture_close(&w->f);
+	/* the long message has pieces in it */
+	assert_true(fake_disk_remove(w->disk, ".segment", 0));
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_true(w->f.troubles > 0);
+}
+
+/* A sender who knows the format writes a body that is a record: if the real record around it is
+ * damaged, the search for the next one must not find the forged one. */
+static void a_body_that_looks_like_a_record_is_none(void **state)
+{
+	struct world *w = *state;
+	struct spool_recipient r = { .address = STR("victim@example.org") };
+	struct spool_envelope e = { .sender = STR("forged@example.org"), .recipients = &r,
+		.recipient_count = 1 };
+	struct spool_commit_head head = { 0 };
+	char head_bytes[SPOOL_COMMIT_HEAD_BYTES];
+	struct buf envelope = { 0 }, forged = { 0 };
+	spool_envelope_encode(&e, &envelope);
+	head.envelope_bytes = (uint32_t)envelope.length;
+	spool_commit_head_format(&head, head_bytes);
+	struct str parts[] = { str_from(head_bytes, sizeof(head_bytes)), buf_str(&envelope) };
+	for (int i = 0; i < 20; i++)
+		spool_record_append(&forged, SPOOL_RECORD_COMMIT, 0x1234567812345678u,
+			w->ids[MESSAGES - 1] + 5, parts, 2);
+	struct spool_writer *writer = spool_begin(w->f.spool, NULL);
+	uint64_t id = spool_writer_id(writer);
+	assert_int_equal(spool_write(writer, buf_str(&forged), NULL), 0);
+	struct fixture_done done = { .f = &w->f };
+	spool_commit(&writer, &e, fixture_on_done, &done);
+	fixture_wait(&w->f, &done.is_done);
+	fixture_send_durably(&w->f, 50, 10, 1);
+	fixture_close(&w->f);
+	/* find the body, and break the record it is in */
+	unsigned files = fake_disk_file_count(w->disk, ".segment");
+	bool is_found = false;
+	for (unsigned file = 0; file < files; file++) {
+		size_t length;
+		char *bytes = fake_disk_file(w->disk, ".segment", file, &length);
+		for (size_t i = SPOOL_RECORD_HEADER_BYTES; i + forged.length < length; i += 16) {
+			if (memcmp(bytes + i, forged.data, forged.length) == 0) {
+				bytes[i - SPOOL_RECORD_HEADER_BYTES] ^= 1;
+				is_found = true;
+			}
+		}
+	}
+	assert_true(is_found);
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_true(w->f.troubles > 0);
+	assert_int_equal(count_intact(w), MESSAGES);
+	assert_int_equal(fixture_count(&w->f), MESSAGES + 2);
+	assert_false(fixture_was_told(&w->f, w->ids[MESSAGES - 1] + 5));
+	assert_true(fixture_was_told(&w->f, id));
+	buf_release(&envelope);
+	buf_release(&forged);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_flipped_bit_costs_one_message_at_most_and_is_told),
+		TEST(damage_is_told_from_a_torn_end_after_a_kill),
+		TEST(a_zeroed_stretch_leaves_the_rest),
+		TEST(a_damaged_header_costs_nothing),
+		TEST(an_unreadable_segment_is_kept_for_a_person),
+		TEST(a_missing_segment_is_told),
+		TEST(a_body_that_looks_like_a_record_is_none),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
