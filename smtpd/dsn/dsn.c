@@ -97,7 +97,7 @@ static int write_report(struct spool *spool, const struct dsn_report *report,
 {
 	struct dsn_report r = *report;
 	struct buf text = { 0 };
-	struct spool_writer *w = spool_begin(spool, err);
+	struct spool_writer *w = spool_begin_report(spool, err);
 	if (!w)
 		return -1;
 	r.id = spool_writer_id(w);

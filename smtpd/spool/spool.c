@@ -69,7 +69,7 @@ static bool has_room(const struct spool *spool)
 	return active && active->end < active->size_bytes / 2;
 }
 
-static int check_accepting(const struct spool *spool, struct err *err)
+static int check_storing(const struct spool *spool, struct err *err)
 {
 	if (!spool->is_replayed)
 		return err_set(err, ERR_SYSTEM, "the spool is not replayed yet");
@@ -77,15 +77,22 @@ static int check_accepting(const struct spool *spool, struct err *err)
 		return err_set(err, ERR_SYSTEM, "the spool has stopped after a failed sync");
 	if (spool->is_full || !has_room(spool))
 		return err_set(err, ERR_LIMIT, "the disk is full");
+	return 0;
+}
+
+static int check_accepting(const struct spool *spool, struct err *err)
+{
+	if (check_storing(spool, err) < 0)
+		return -1;
 	if (spool->index.count + spool->commits_running >= spool->settings->maximum_messages)
 		return err_set(err, ERR_LIMIT, "the queue is full");
 	return 0;
 }
 
-int spool_may_accept(struct spool *spool, struct err *err)
+int spool_may_accept(struct spool *spool, bool is_report, struct err *err)
 {
 	check_space(spool);
-	return check_accepting(spool, err);
+	return is_report ? check_storing(spool, err) : check_accepting(spool, err);
 }
 
 /* ---- the log's events ------------------------------------------------------------------------ */

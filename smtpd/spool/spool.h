@@ -52,6 +52,9 @@ struct spool_writer;
 
 /* NULL when the spool does not accept now: ERR_LIMIT (disk or queue full) or ERR_SYSTEM. */
 struct spool_writer *spool_begin(struct spool *spool, struct err *err);
+/* For a report about a message in this spool, whose place it takes: also when the queue is full, or
+ * a queue full of what cannot be delivered would stay so. */
+struct spool_writer *spool_begin_report(struct spool *spool, struct err *err);
 uint64_t spool_writer_id(const struct spool_writer *w);
 /* Bytes of header and body, CRLF lines, not dot-stuffed. On error the writer stays to be abandoned. */
 int spool_write(struct spool_writer *w, struct str bytes, struct err *err);

@@ -80,7 +80,7 @@ struct spool {
 void spool_tell_trouble(struct spool *spool, const struct err *err);
 /* Something must happen at the end of this turn. */
 void spool_request_turn(struct spool *spool);
-int spool_may_accept(struct spool *spool, struct err *err);
+int spool_may_accept(struct spool *spool, bool is_report, struct err *err);
 /* After recovery: the log begins in a new segment. */
 void spool_start_log(struct spool *spool, bool is_new);
 

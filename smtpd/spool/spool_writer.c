@@ -20,15 +20,25 @@ struct spool_writer {
 	struct err error;	      /* kind ERR_NONE: none so far */
 };
 
-struct spool_writer *spool_begin(struct spool *spool, struct err *err)
+static struct spool_writer *begin(struct spool *spool, bool is_report, struct err *err)
 {
-	if (spool_may_accept(spool, err) < 0)
+	if (spool_may_accept(spool, is_report, err) < 0)
 		return NULL;
 	struct spool_writer *w = mem_zero(sizeof(*w));
 	w->spool = spool;
 	w->id = spool->next_id++;
 	list_push_back(&spool->writers, &w->link);
 	return w;
+}
+
+struct spool_writer *spool_begin(struct spool *spool, struct err *err)
+{
+	return begin(spool, false, err);
+}
+
+struct spool_writer *spool_begin_report(struct spool *spool, struct err *err)
+{
+	return begin(spool, true, err);
 }
 
 uint64_t spool_writer_id(const struct spool_writer *w)

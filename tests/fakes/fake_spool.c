@@ -143,6 +143,11 @@ struct spool_writer *spool_begin(struct spool *spool, struct err *err)
 	return w;
 }
 
+struct spool_writer *spool_begin_report(struct spool *spool, struct err *err)
+{
+	return spool_begin(spool, err);
+}
+
 uint64_t spool_writer_id(const struct spool_writer *w)
 {
 	return w->id;
