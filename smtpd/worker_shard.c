@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include <uthash.h>
 
@@ -20,6 +21,9 @@ struct delivery {
 	struct relay_destination *destination; /* NULL: nothing to do, ends at the end of the turn */
 	struct spool_reader *reader;	       /* keeps the envelope for the outcome; NULL: gone */
 	uint64_t message;
+	uint32_t *recipients; /* these: in no other delivery meanwhile */
+	size_t count;
+	unsigned reloads;	/* the shard's count when it started */
 	struct list link;	/* in the list of this message's deliveries */
 	struct list ended_link; /* in the shard's list of those that end with this turn */
 	/* the verdict, gathered until the bounce (if any) is durable */
@@ -29,6 +33,8 @@ struct delivery {
 	char *failed_reasons; /* bytes the outcomes' reasons point into */
 	size_t failed_count;
 };
+
+enum { REROUTE_SLICE_MS = 2, REROUTE_PAUSE_MS = 10 };
 
 /* The deliveries of one message that run now. */
 struct running {
@@ -49,6 +55,10 @@ struct worker_shard {
 	size_t running_count;
 	struct list ended;
 	struct tlsio_turn ended_turn;
+	/* after a reload every message is asked where it goes now, a slice at a time */
+	unsigned reloads;
+	uint64_t rerouted; /* the last that was asked */
+	struct tlsio_timer reroute_timer;
 	void (*on_quiet)(void *ctx);
 	void *ctx;
 };
@@ -64,41 +74,75 @@ static struct relay_destination *destination_of(struct worker_shard *s, struct s
 	return relay_routes_find(s->config->routes, s->config->rules, domain_of(address));
 }
 
-static bool is_running_to(struct worker_shard *s, uint64_t message, const char *key)
+static int64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Which recipients are in a running delivery; NULL: none. Gives. */
+static bool *find_under_way(struct worker_shard *s, const struct spool_envelope *e)
 {
 	struct running *running;
-	HASH_FIND(hh, s->running, &message, sizeof(message), running);
+	HASH_FIND(hh, s->running, &e->id, sizeof(e->id), running);
 	if (!running)
-		return false;
+		return NULL;
+	bool *under_way = mem_zero(e->recipient_count);
 	LIST_EACH (node, &running->deliveries) {
 		const struct delivery *d = LIST_OWNER(node, struct delivery, link);
-		if (d->destination && strcmp(d->destination->key, key) == 0)
-			return true;
+		for (size_t i = 0; i < d->count; i++)
+			under_way[d->recipients[i]] = true;
 	}
-	return false;
+	return under_way;
 }
 
 /* ---- spool committed -> sched ------------------------------------------------------------------ */
 
-/* One job per destination, due with its earliest recipient. Destinations under way are left alone:
- * their job comes back by itself. sched keeps one job per (message, destination). */
+/* One job per destination, due with its earliest recipient; sched keeps one per (message,
+ * destination), and a running one comes again. Recipients under way are left alone: whatever ends
+ * their delivery sees to them. */
 static void schedule(struct worker_shard *s, const struct spool_envelope *e)
 {
 	struct relay_destination *last = NULL;
 	int64_t last_due_s = 0;
+	bool *under_way = find_under_way(s, e);
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
 		const struct spool_recipient *r = &e->recipients[i];
-		if (r->state != SPOOL_RECIPIENT_WAITING)
+		if (r->state != SPOOL_RECIPIENT_WAITING || (under_way && under_way[i]))
 			continue;
 		struct relay_destination *d = destination_of(s, r->address);
-		bool is_repeat = d == last && r->due_s >= last_due_s;
-		if (!is_repeat && !is_running_to(s, e->id, d->key))
+		if (d != last || r->due_s < last_due_s)
 			sched_add(s->sched, e->id, str_of(d->key), r->due_s);
 		relay_destination_unref(&last);
 		last = d;
 		last_due_s = r->due_s;
 	}
 	relay_destination_unref(&last);
+	free(under_way);
+}
+
+/* By today's routes and rules, and today's state of its recipients. */
+static void schedule_anew(struct worker_shard *s, uint64_t message)
+{
+	struct spool_reader *reader = spool_read(s->spool, message, NULL);
+	if (reader)
+		schedule(s, spool_reader_envelope(reader));
+	spool_reader_free(&reader);
+}
+
+/* The routes may have changed: a job holds only the name of the destination it once had. */
+static void on_reroute_due(void *ctx)
+{
+	struct worker_shard *s = ctx;
+	int64_t until_ms = now_ms() + REROUTE_SLICE_MS;
+	do {
+		s->rerouted = spool_next_id(s->spool, s->rerouted);
+		if (s->rerouted == 0)
+			return;
+		schedule_anew(s, s->rerouted);
+	} while (now_ms() < until_ms);
+	tlsio_timer_start(&s->reroute_timer, REROUTE_PAUSE_MS);
 }
 
 static void on_message(void *ctx, const struct spool_envelope *envelope)
@@ -144,28 +188,25 @@ static void forget(struct worker_shard *s, struct delivery *d)
 	}
 }
 
-/* The waiting recipients that go to this destination today. After a reload the job's destination
- * may be nobody's any more: then ret_count is 0 and the recipients are scheduled anew. */
-static struct relay_destination *pick(struct worker_shard *s, const struct spool_envelope *e,
-	struct str key, uint32_t **ret_recipients, size_t *ret_count)
+/* The waiting recipients that go to this destination today and are not under way. After a reload
+ * the job's destination may be nobody's any more: then there are none. */
+static void pick(struct delivery *d, struct str key)
 {
-	struct relay_destination *found = NULL;
-	uint32_t *recipients = mem_array(e->recipient_count, sizeof(*recipients));
-	size_t count = 0;
+	const struct spool_envelope *e = spool_reader_envelope(d->reader);
+	bool *under_way = find_under_way(d->shard, e);
+	d->recipients = mem_array(e->recipient_count, sizeof(*d->recipients));
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
-		if (e->recipients[i].state != SPOOL_RECIPIENT_WAITING)
+		if (e->recipients[i].state != SPOOL_RECIPIENT_WAITING || (under_way && under_way[i]))
 			continue;
-		struct relay_destination *d = destination_of(s, e->recipients[i].address);
-		if (d == found || str_equal(str_of(d->key), key)) {
-			recipients[count++] = i;
-			if (!found)
-				found = relay_destination_ref(d);
+		struct relay_destination *to = destination_of(d->shard, e->recipients[i].address);
+		if (to == d->destination || str_equal(str_of(to->key), key)) {
+			d->recipients[d->count++] = i;
+			if (!d->destination)
+				d->destination = relay_destination_ref(to);
 		}
-		relay_destination_unref(&d);
+		relay_destination_unref(&to);
 	}
-	*ret_recipients = recipients;
-	*ret_count = count;
-	return found;
+	free(under_way);
 }
 
 /* sched wants its answer later, never inside start. */
@@ -185,6 +226,7 @@ static void on_start(void *ctx, struct sched_job *job)
 	d->shard = s;
 	d->job = job;
 	d->message = sched_job_message(job);
+	d->reloads = s->reloads;
 	d->reader = spool_read(s->spool, d->message, &err);
 	if (!d->reader) {
 		/* Settled or removed meanwhile is ordinary; damage is not: try again much later. */
@@ -196,33 +238,35 @@ static void on_start(void *ctx, struct sched_job *job)
 			is_gone ? 0 : tlsio_loop_time_s(s->loop) + s->config->sched.longest_ms / 1000);
 		return;
 	}
-	uint32_t *recipients;
-	size_t count;
-	d->destination = pick(s, spool_reader_envelope(d->reader), sched_job_destination(job),
-		&recipients, &count);
+	pick(d, sched_job_destination(job));
 	remember(s, d);
-	if (count)
-		relay_start(s->relay, d->message, d->destination, recipients, count, d);
+	if (d->count)
+		relay_start(s->relay, d->message, d->destination, d->recipients, d->count, d);
 	else
 		end_with_turn(d, SCHED_SETTLED, 0);
-	free(recipients);
 }
 
 /* ---- relay outcome -> spool, dsn, sched -------------------------------------------------------- */
+
+static void free_delivery(struct delivery *d)
+{
+	spool_reader_free(&d->reader);
+	relay_destination_unref(&d->destination);
+	free(d->recipients);
+	free(d->failed);
+	free(d->failed_reasons);
+	free(d);
+}
 
 static void finish(struct delivery *d)
 {
 	struct worker_shard *s = d->shard;
 	forget(s, d);
 	sched_finish(s->sched, d->job, d->due_s ? d->result : SCHED_SETTLED, d->due_s);
-	/* The routes changed under this job: whoever it was for waits under another destination. */
-	if (d->reader && !d->destination)
-		schedule(s, spool_reader_envelope(d->reader));
-	spool_reader_free(&d->reader);
-	relay_destination_unref(&d->destination);
-	free(d->failed);
-	free(d->failed_reasons);
-	free(d);
+	/* The routes changed under this job: who still waits may do so for another destination. */
+	if (d->reader && (!d->destination || d->reloads != s->reloads))
+		schedule_anew(s, d->message);
+	free_delivery(d);
 	if (s->running_count == 0)
 		s->on_quiet(s->ctx);
 }
@@ -418,6 +462,7 @@ struct worker_shard *worker_shard_new(struct tlsio_loop *loop, unsigned number,
 	s->ctx = ctx;
 	list_init(&s->ended);
 	tlsio_turn_init(&s->ended_turn, loop, on_end_of_turn, s);
+	tlsio_timer_init(&s->reroute_timer, loop, on_reroute_due, s);
 	snprintf(directory, sizeof(directory), "%s/%u", config->spool.directory, number);
 	if (file_make_directories(directory, 0700, err) < 0)
 		goto failed;
@@ -442,10 +487,14 @@ void worker_shard_reload(struct worker_shard *s, struct config *config)
 	sched_set_settings(s->sched, &config->sched);
 	relay_set_settings(s->relay, &config->relay, config->present);
 	config_unref(&old);
+	s->reloads++;
+	s->rerouted = 0;
+	tlsio_timer_start(&s->reroute_timer, 0);
 }
 
 void worker_shard_drain(struct worker_shard *s)
 {
+	tlsio_timer_stop(&s->reroute_timer);
 	sched_stop(s->sched);
 	relay_drain(s->relay);
 }
@@ -478,11 +527,7 @@ static void drop_deliveries(struct worker_shard *s)
 		LIST_EACH_SAFE (node, &running->deliveries) {
 			struct delivery *d = LIST_OWNER(node, struct delivery, link);
 			spool_forget_caller(s->spool, d);
-			spool_reader_free(&d->reader);
-			relay_destination_unref(&d->destination);
-			free(d->failed);
-			free(d->failed_reasons);
-			free(d);
+			free_delivery(d);
 		}
 		HASH_DEL(s->running, running);
 		free(running);
@@ -496,6 +541,7 @@ void worker_shard_free(struct worker_shard **shard)
 		return;
 	*shard = NULL;
 	tlsio_turn_cancel(&s->ended_turn);
+	tlsio_timer_stop(&s->reroute_timer);
 	if (s->relay)
 		relay_free(&s->relay);
 	if (s->spool) {

@@ -1,0 +1,353 @@
+/* The shard's straight line with real rooms: a spool on disk, two scripted next hops, reloads. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "libtlsio/base/file.h"
+#include "libtlsio/base/log.h"
+#include "libtlsio/base/mem.h"
+#include "smtpd/worker_shard.h"
+#include "tests/smtpd/config/memory_source.h"
+#include "tests/smtpd/relay/fake_hop.h"
+
+#define CONFIG_PATH "/test/postern.conf"
+
+struct place {
+	struct tlsio_loop *loop;
+	char directory[64];
+	struct fake_hop a, b;
+	struct worker_shard *shard;
+	unsigned quiet_calls;
+	struct buf log;
+};
+
+static void on_quiet(void *ctx)
+{
+	struct place *p = ctx;
+	p->quiet_calls++;
+}
+
+static void keep_line(void *ctx, const char *line)
+{
+	struct place *p = ctx;
+	buf_append_text(&p->log, line);
+	buf_append_byte(&p->log, '\n');
+}
+
+/* more: routes and rules; "A" and "B" stand for the hops' ports where written as $A and $B. */
+static struct config *make_config(struct place *p, const char *more)
+{
+	struct memory_source files = { 0 };
+	struct buf text = { 0 };
+	struct err err = { 0 };
+	buf_printf(&text, "hostname = \"mx.test.example\"\n"
+		"listen \"127.0.0.1:0\" { tls = \"off\" }\n"
+		"spool { directory = \"%s\" segment-size = \"1MiB\" minimum-free = \"0\"%s }\n"
+		"retry { first = \"1h\" longest = \"1h\" }\n", p->directory,
+		strstr(more, "#full") ? " maximum-messages = 1" : "");
+	for (const char *at = more; *at; at++) {
+		if (at[0] == '$' && (at[1] == 'A' || at[1] == 'B'))
+			buf_printf(&text, "smtp 127.0.0.1:%u",
+				(*++at == 'A' ? &p->a : &p->b)->address.port);
+		else
+			buf_append_byte(&text, *at);
+	}
+	memory_source_put(&files, CONFIG_PATH, buf_str(&text));
+	const struct config_source source = memory_source_as_config_source(&files);
+	struct config *config = config_load(CONFIG_PATH, &source, NULL, &err);
+	if (!config)
+		fail_msg("%s", err.text);
+	buf_release(&text);
+	return config;
+}
+
+static void begin(struct place *p, const char *more)
+{
+	struct err err = { 0 };
+	struct config *config = make_config(p, more);
+	p->shard = worker_shard_new(p->loop, 0, config, on_quiet, p, &err);
+	if (!p->shard)
+		fail_msg("%s", err.text);
+	config_unref(&config);
+}
+
+static void reload(struct place *p, const char *more)
+{
+	struct config *config = make_config(p, more);
+	worker_shard_reload(p->shard, config);
+	config_unref(&config);
+}
+
+static int set_up(void **state)
+{
+	struct place *p = mem_zero(sizeof(*p));
+	p->loop = tlsio_loop_new(NULL);
+	strcpy(p->directory, "/tmp/postern-shard-XXXXXX");
+	assert_non_null(mkdtemp(p->directory));
+	fake_hop_open(&p->a, p->loop, NULL);
+	fake_hop_open(&p->b, p->loop, NULL);
+	log_capture(keep_line, p);
+	*state = p;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *p = *state;
+	char command[100];
+	worker_shard_free(&p->shard);
+	fake_hop_close(&p->a);
+	fake_hop_close(&p->b);
+	for (int i = 0; i < 3; i++)
+		tlsio_loop_turn(p->loop, false);
+	tlsio_loop_free(&p->loop);
+	log_capture(NULL, NULL);
+	buf_release(&p->log);
+	snprintf(command, sizeof(command), "rm -rf '%s'", p->directory);
+	assert_int_equal(system(command), 0);
+	free(p);
+	return 0;
+}
+
+static void on_durable(void *ctx, uint64_t id, const struct err *error)
+{
+	uint64_t *ret_id = ctx;
+	assert_null(error);
+	*ret_id = id;
+}
+
+/* Recipients, then NULL. Its id once it is durable. */
+static uint64_t put(struct place *p, const char *sender, uint8_t notify, ...)
+{
+	struct spool_recipient recipients[8] = { 0 };
+	struct spool_envelope e = { .sender = str_of(sender), .recipients = recipients,
+		.received_s = tlsio_loop_time_s(p->loop) };
+	uint64_t id = 0;
+	const char *address;
+	va_list args;
+	va_start(args, notify);
+	while ((address = va_arg(args, const char *)) != NULL)
+		recipients[e.recipient_count++] = (struct spool_recipient){
+			.address = str_of(address), .notify = notify };
+	va_end(args);
+	struct spool_writer *w = spool_begin(worker_shard_spool(p->shard), NULL);
+	assert_non_null(w);
+	assert_int_equal(spool_write(w, STR("Subject: x\r\n\r\nbody\r\n"), NULL), 0);
+	spool_commit(&w, &e, on_durable, &id);
+	while (!id)
+		tlsio_loop_turn(p->loop, true);
+	return id;
+}
+
+static size_t messages(struct place *p)
+{
+	struct spool_summary summary;
+	spool_summarise(worker_shard_spool(p->shard), &summary);
+	return summary.messages;
+}
+
+/* Turns until nothing runs and nothing is about to. */
+static void settle(struct place *p)
+{
+	for (int still = 0; still < 5; still++) {
+		tlsio_loop_turn(p->loop, worker_shard_running_count(p->shard) > 0);
+		if (worker_shard_running_count(p->shard) > 0)
+			still = 0;
+	}
+}
+
+/* The hop was told so: what is on its way to be durable is no running delivery. */
+static void wait_for(struct place *p, struct fake_hop *hop, const char *what)
+{
+	for (int i = 0; i < 1000 && !strstr(fake_hop_commands(hop), what); i++)
+		tlsio_loop_turn(p->loop, true);
+	assert_non_null(strstr(fake_hop_commands(hop), what));
+}
+
+static void flush(struct place *p)
+{
+	sched_flush_all(worker_shard_sched(p->shard));
+	settle(p);
+}
+
+static size_t count(const char *in, const char *what)
+{
+	size_t n = 0;
+	while ((in = strstr(in, what)) != NULL) {
+		n++;
+		in += strlen(what);
+	}
+	return n;
+}
+
+static size_t said(struct fake_hop *hop, const char *what)
+{
+	return count(fake_hop_commands(hop), what);
+}
+
+static bool logged(struct place *p, const char *what)
+{
+	return strstr(buf_text(&p->log), what) != NULL;
+}
+
+#define BOTH_TO_A "route \"x.test\" { to = \"$A\" } route \"y.test\" { to = \"$A\" }\n" \
+	"route \"back.test\" { to = \"$B\" }\n"
+#define Y_TO_B "route \"x.test\" { to = \"$A\" } route \"y.test\" { to = \"$B\" }\n"
+
+/* ---- reloads ---------------------------------------------------------------------------------- */
+
+static void a_recipient_that_a_reload_sends_elsewhere_does_not_wait_for_ever(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	fake_hop_add_once(&p->a, "MAIL", "451 4.3.0 later\r\n", FAKE_HOP_SAY);
+	put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
+	settle(p);
+	assert_int_equal(messages(p), 1);
+	reload(p, Y_TO_B);
+	flush(p);
+	flush(p);
+	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 1);
+	assert_int_equal(said(&p->b, "RCPT TO:<two@y.test>"), 1);
+	assert_int_equal(messages(p), 0);
+}
+
+static void a_recipient_that_a_reload_sends_where_others_are_under_way_follows(void **state)
+{
+	struct place *p = *state;
+	begin(p, Y_TO_B);
+	fake_hop_add_once(&p->b, "MAIL", "451 4.3.0 later\r\n", FAKE_HOP_SAY);
+	put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
+	while (said(&p->a, "RCPT") == 0 || worker_shard_running_count(p->shard) > 1)
+		tlsio_loop_turn(p->loop, true);
+	assert_int_equal(p->a.messages, 0);
+	reload(p, BOTH_TO_A);
+	flush(p);
+	flush(p);
+	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 1);
+	assert_int_equal(said(&p->a, "RCPT TO:<two@y.test>"), 1);
+	assert_int_equal(messages(p), 0);
+}
+
+static void a_reload_never_puts_a_recipient_into_two_deliveries(void **state)
+{
+	struct place *p = *state;
+	begin(p, Y_TO_B);
+	fake_hop_add_once(&p->b, "MAIL", "451 4.3.0 later\r\n", FAKE_HOP_SAY);
+	fake_hop_add_once(&p->a, ".", NULL, FAKE_HOP_SILENT);
+	put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
+	while (said(&p->a, "DATA") == 0 || worker_shard_running_count(p->shard) > 1)
+		tlsio_loop_turn(p->loop, true);
+	/* now both have another requirement, so another destination */
+	reload(p, Y_TO_B "domain \"x.test\" { outbound { require = \"none\" } }\n"
+			 "domain \"y.test\" { outbound { require = \"none\" } }\n");
+	for (int i = 0; i < 20; i++) {
+		sched_flush_all(worker_shard_sched(p->shard));
+		tlsio_loop_turn(p->loop, false);
+	}
+	while (said(&p->b, "DATA") == 0)
+		tlsio_loop_turn(p->loop, true);
+	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 1);
+	fake_hop_drop_peers(&p->a);
+	settle(p);
+	flush(p);
+	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 2); /* the answer was lost */
+	assert_int_equal(said(&p->b, "RCPT TO:<two@y.test>"), 1);
+	assert_int_equal(messages(p), 0);
+}
+
+static void what_was_put_off_goes_by_the_rules_of_the_last_reload(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	fake_hop_add_once(&p->a, "MAIL", "451 4.3.0 later\r\n", FAKE_HOP_SAY);
+	put(p, "", 0, "one@x.test", NULL);
+	settle(p);
+	reload(p, BOTH_TO_A "domain \"x.test\" { outbound { require = \"encrypt\" } }\n");
+	flush(p);
+	flush(p);
+	assert_int_equal(said(&p->a, "MAIL"), 1); /* the one before the reload */
+	assert_int_equal(messages(p), 1);
+	assert_true(logged(p, "offers no STARTTLS, but postern.conf:"));
+	reload(p, BOTH_TO_A);
+	flush(p);
+	flush(p);
+	assert_int_equal(messages(p), 0);
+}
+
+/* ---- reports ---------------------------------------------------------------------------------- */
+
+static void a_full_queue_can_still_bounce(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A "#full\n");
+	fake_hop_add(&p->a, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
+	put(p, "s@back.test", 0, "one@x.test", NULL);
+	wait_for(p, &p->b, "DATA");
+	settle(p);
+	assert_int_equal(said(&p->b, "RCPT TO:<s@back.test>"), 1);
+	assert_int_equal(messages(p), 0);
+}
+
+static void a_failed_recipient_is_told_of_once(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	fake_hop_add(&p->a, "RCPT TO:<bad", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
+	put(p, "s@back.test", 0, "bad@x.test", "good@y.test", NULL);
+	wait_for(p, &p->b, "DATA");
+	settle(p);
+	assert_int_equal(said(&p->b, "MAIL FROM:<>"), 1);
+	assert_int_equal(said(&p->b, "RCPT TO:<s@back.test>"), 1);
+	assert_null(strstr(buf_text(&p->b.data), "good@y.test"));
+	assert_int_equal(messages(p), 0);
+}
+
+static void nobody_is_told_of_a_failed_report(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	fake_hop_add(&p->a, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
+	fake_hop_add(&p->b, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
+	put(p, "s@back.test", 0, "one@x.test", NULL);
+	wait_for(p, &p->b, "RCPT");
+	settle(p);
+	assert_int_equal(said(&p->b, "MAIL FROM:<>"), 1);
+	assert_int_equal(said(&p->a, "MAIL FROM:<>"), 0);
+	assert_int_equal(messages(p), 0);
+}
+
+static void never_means_never(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	fake_hop_add(&p->a, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
+	put(p, "s@back.test", SPOOL_NOTIFY_NEVER, "one@x.test", NULL);
+	settle(p);
+	flush(p);
+	assert_int_equal(p->b.connections, 0);
+	assert_int_equal(messages(p), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		T(a_recipient_that_a_reload_sends_elsewhere_does_not_wait_for_ever),
+		T(a_recipient_that_a_reload_sends_where_others_are_under_way_follows),
+		T(a_reload_never_puts_a_recipient_into_two_deliveries),
+		T(what_was_put_off_goes_by_the_rules_of_the_last_reload),
+		T(a_full_queue_can_still_bounce),
+		T(a_failed_recipient_is_told_of_once),
+		T(nobody_is_told_of_a_failed_report),
+		T(never_means_never),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
