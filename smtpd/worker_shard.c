@@ -430,10 +430,11 @@ static void on_outcome(void *ctx, void *job, const struct relay_result *result)
 		}
 		now[now_count++] = outcome;
 	}
-	if (now_count)
-		spool_settle(s->spool, d->message, now, now_count);
+	/* first the report: with its last recipient settled the message is gone */
 	if (delivered_count)
 		report_success(d, result);
+	if (now_count)
+		spool_settle(s->spool, d->message, now, now_count);
 	if (failed_count)
 		bounce(d, failed, failed_count); /* finishes d */
 	else

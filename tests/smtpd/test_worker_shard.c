@@ -284,6 +284,19 @@ static void what_was_put_off_goes_by_the_rules_of_the_last_reload(void **state)
 
 /* ---- reports ---------------------------------------------------------------------------------- */
 
+static void success_is_reported_though_the_message_is_gone_then(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	put(p, "s@back.test", SPOOL_NOTIFY_SUCCESS, "one@x.test", NULL);
+	wait_for(p, &p->b, "DATA");
+	settle(p);
+	assert_int_equal(said(&p->b, "RCPT TO:<s@back.test>"), 1);
+	assert_non_null(strstr(buf_text(&p->b.data), "Action: relayed"));
+	assert_false(logged(p, "success-report-lost"));
+	assert_int_equal(messages(p), 0);
+}
+
 static void a_full_queue_can_still_bounce(void **state)
 {
 	struct place *p = *state;
@@ -344,6 +357,7 @@ int main(void)
 		T(a_recipient_that_a_reload_sends_where_others_are_under_way_follows),
 		T(a_reload_never_puts_a_recipient_into_two_deliveries),
 		T(what_was_put_off_goes_by_the_rules_of_the_last_reload),
+		T(success_is_reported_though_the_message_is_gone_then),
 		T(a_full_queue_can_still_bounce),
 		T(a_failed_recipient_is_told_of_once),
 		T(nobody_is_told_of_a_failed_report),
