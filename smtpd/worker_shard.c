@@ -331,6 +331,14 @@ static void on_bounce_done(void *ctx, uint64_t dsn_id, const struct err *error)
 	finish(d);
 }
 
+static void go_on_without_bounce(struct delivery *d, const struct err *error)
+{
+	if (error->kind == ERR_INPUT) /* the operator removed the message meanwhile */
+		finish(d);
+	else
+		on_bounce_done(d, 0, error);
+}
+
 static struct dsn_recipient dsn_recipient_of(const struct relay_outcome *o)
 {
 	return (struct dsn_recipient){
@@ -395,7 +403,7 @@ static void bounce(struct delivery *d, const struct relay_outcome *const *failed
 		on_bounce_done(d, 0, NULL);
 	else if (dsn_send(s->spool, d->message, DSN_FAILED, told, told_count, s->config->hostname,
 			 tlsio_loop_time_s(s->loop), on_bounce_done, d, &err) < 0)
-		on_bounce_done(d, 0, &err);
+		go_on_without_bounce(d, &err);
 	free(told);
 }
 

@@ -349,6 +349,31 @@ static void never_means_never(void **state)
 	assert_int_equal(messages(p), 0);
 }
 
+/* What posternctl remove does. */
+static void remove_message(struct place *p, uint64_t id)
+{
+	struct spool_outcome removed = { .recipient = 0, .state = SPOOL_RECIPIENT_REMOVED };
+	spool_settle(worker_shard_spool(p->shard), id, &removed, 1);
+	sched_remove(worker_shard_sched(p->shard), id);
+}
+
+static void a_message_removed_under_way_is_not_bounced(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	fake_hop_add(&p->a, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
+	uint64_t id = put(p, "s@back.test", 0, "one@x.test", NULL);
+	while (said(&p->a, "MAIL") == 0)
+		tlsio_loop_turn(p->loop, true);
+	remove_message(p, id);
+	settle(p);
+	flush(p);
+	assert_int_equal(p->b.connections, 0);
+	assert_int_equal(messages(p), 0);
+	assert_int_equal(sched_waiting_count(worker_shard_sched(p->shard)), 0);
+	assert_false(logged(p, "not kept"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +387,7 @@ int main(void)
 		T(a_failed_recipient_is_told_of_once),
 		T(nobody_is_told_of_a_failed_report),
 		T(never_means_never),
+		T(a_message_removed_under_way_is_not_bounced),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
