@@ -19,7 +19,7 @@ def _mail(size=20000, seed=1):
 	lines = [b"Subject: tempting", b"From: <from@client.test>", b"", b".", b"..", b". dot", b"trailing \t ",
 		 b"", b"From the start", b"x" * 990, "grüße".encode()]
 	while sum(map(len, lines)) < size:
-		lines.append(bytes(rng.choice(b"abc .") for _ in range(rng.randrange(80))))
+		lines.append(bytes(rng.choices(b"abc .", k=rng.randrange(80))))
 	return b"\r\n".join(lines) + b"\r\n"
 
 
