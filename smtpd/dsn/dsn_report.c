@@ -23,8 +23,8 @@ static const struct {
 		"As you asked to be told: your message was delivered to the recipients below.",
 		'2' },
 	[DSN_RELAYED] = { "relayed", "Relayed mail: success report",
-		"As you asked to be told: your message was handed on to the next mail server for the "
-		"recipients below. That server does not report on delivery; this is the last you "
+		"As you asked to be told: your message was handed on to the next mail server for "
+		"the recipients below. That server does not report on delivery; this is the last you "
 		"will hear from us.",
 		'2' },
 };
@@ -44,7 +44,7 @@ bool dsn_report_needs_utf8(const struct dsn_report *r)
 	return !is_ascii;
 }
 
-/* ---- the head --------------------------------------------------------------------------------- */
+/* ---- the head -------------------------------------------------------------------------------- */
 
 /* The original's Message-ID as "<...>", so that readers show the report beside it; else empty. */
 static struct str find_message_id(struct str headers)
@@ -94,7 +94,7 @@ static void begin_part(const struct dsn_report *r, const char *type, const char 
 		is_8bit ? "8bit" : "7bit");
 }
 
-/* ---- for people ------------------------------------------------------------------------------- */
+/* ---- for people ------------------------------------------------------------------------------ */
 
 static void append_told(const struct dsn_report *r, size_t index, struct buf *ret)
 {
@@ -137,7 +137,7 @@ static void append_human_part(const struct dsn_report *r, struct buf *ret)
 	buf_release(&words);
 }
 
-/* ---- for programs ----------------------------------------------------------------------------- */
+/* ---- for programs ---------------------------------------------------------------------------- */
 
 /* "type;xtext" as the client gave it (RFC 3461 section 4.2) -> "type; address". */
 static void append_original_recipient(const struct dsn_report *r, struct str orcpt, struct buf *ret)

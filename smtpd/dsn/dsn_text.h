@@ -9,7 +9,8 @@
 #include "libtlsio/base/str.h"
 #include "smtpd/dsn/dsn.h"
 
-/* Controls become blanks; without allows_utf8 (or when it is not valid) bytes above 127 become '?'. */
+/* Controls become blanks; bytes above 127 become '?' without allows_utf8, or where they are not
+ * valid UTF-8. */
 void dsn_text_append_clean(struct buf *ret, struct str text, bool allows_utf8);
 
 /* A field "Name: value", cleaned, folded at blanks below 78 columns where that is possible and

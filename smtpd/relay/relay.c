@@ -31,7 +31,7 @@ struct relay {
 
 static void advance(struct relay_job *job);
 
-/* ---- the end of a job ------------------------------------------------------------------------- */
+/* ---- the end of a job ------------------------------------------------------------------------ */
 
 static void end_job(struct relay_job *job)
 {
@@ -67,7 +67,7 @@ static void on_ended_turn(void *ctx)
 	}
 }
 
-/* ---- a connection that is ready --------------------------------------------------------------- */
+/* ---- a connection that is ready -------------------------------------------------------------- */
 
 static size_t limit_of(long ours, uint64_t theirs)
 {
@@ -133,7 +133,7 @@ static void on_transaction_over(void *ctx, struct relay_connection *c)
 	advance(job);
 }
 
-/* ---- a connection that is over ---------------------------------------------------------------- */
+/* ---- a connection that is over --------------------------------------------------------------- */
 
 static void log_refused(const struct relay_job *job, const struct relay_connection *c,
 	const struct relay_machine_end *end)
@@ -238,7 +238,7 @@ static const struct relay_connection_events connection_events = {
 	.on_over = on_over,
 };
 
-/* ---- the way to a connection ------------------------------------------------------------------ */
+/* ---- the way to a connection ----------------------------------------------------------------- */
 
 static void on_connected(void *ctx, int fd, size_t index, const struct netaddr *local)
 {
@@ -351,7 +351,7 @@ static void advance(struct relay_job *job)
 	run_transaction(job);
 }
 
-/* ---- maildirs: one recipient after the other -------------------------------------------------- */
+/* ---- maildirs: one recipient after the other ------------------------------------------------- */
 
 static void deliver_next(struct relay_job *job);
 
@@ -397,7 +397,7 @@ static void deliver_next(struct relay_job *job)
 	end_job(job);
 }
 
-/* ---- the outside ------------------------------------------------------------------------------ */
+/* ---- the outside ----------------------------------------------------------------------------- */
 
 static void refuse(struct relay_job *job)
 {

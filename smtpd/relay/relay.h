@@ -35,7 +35,7 @@ struct relay_outcome {
 	char host[128];		   /* who said it, for the DSN's Remote-MTA; "" = we */
 	bool is_dsn_passed_on;	   /* DELIVERED: the next hop took our DSN parameters (RFC 3461),
 				    * so reporting success is its business now */
-	bool is_smtp_reply;	   /* text is the peer's words with its code (DSN Diagnostic-Code) */
+	bool is_smtp_reply;	   /* text is the peer's words with its code */
 };
 
 struct relay_result {

@@ -34,7 +34,7 @@ struct relay_connection {
 	uint64_t body_size_bytes;
 };
 
-/* ---- time ------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static int64_t limit_ms(const struct relay_connection *c, enum relay_phase phase)
 {
@@ -101,7 +101,7 @@ static void on_timeout(void *ctx)
 	relay_machine_lost(c->machine, why);
 }
 
-/* ---- the body --------------------------------------------------------------------------------- */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 /* More of the message into c->body. False: the transaction is given up. */
 static bool read_piece(struct relay_connection *c)
@@ -152,7 +152,7 @@ static void on_room(void *ctx)
 	limit_wait(c);
 }
 
-/* ---- what the machine wants ------------------------------------------------------------------- */
+/* ---- what the machine wants ------------------------------------------------------------------ */
 
 static void act_say(void *ctx, struct str bytes)
 {
@@ -222,7 +222,7 @@ static const struct relay_machine_actions actions = {
 	.over = act_over,
 };
 
-/* ---- what the stream tells -------------------------------------------------------------------- */
+/* ---- what the stream tells ------------------------------------------------------------------- */
 
 static void hear(struct relay_connection *c)
 {
@@ -287,7 +287,7 @@ static const struct tlsio_stream_events stream_events = {
 	.on_end = on_end,
 };
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void free_connection(struct relay_connection *c)
 {

@@ -189,8 +189,8 @@ struct relay_destination *relay_destination_parse(struct str words,
 		set_key(d);
 		return d;
 	}
-	err_set(err, ERR_INPUT, "\"%.*s\" is no route: write \"smtp host:port\", \"smtps host:465\", "
-		"\"lmtp unix:/path\", \"lmtp host:port\", \"maildir /path\" or \"refuse words\"",
+	err_set(err, ERR_INPUT,
+		"\"%.*s\" is no route: write \"smtp host:port\", \"smtps host:465\", \"lmtp unix:/path\", \"lmtp host:port\", \"maildir /path\" or \"refuse words\"",
 		words.length < 80 ? (int)words.length : 80, words.at);
 	return NULL;
 }

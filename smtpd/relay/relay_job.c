@@ -148,7 +148,7 @@ void relay_job_see(struct relay_job *job, const struct relay_connection *connect
 	f->is_verified = judgement->is_verified;
 }
 
-/* ---- the log ---------------------------------------------------------------------------------- */
+/* ---- the log --------------------------------------------------------------------------------- */
 
 static void log_recipients(struct log_line *l, const struct relay_job *job, size_t first,
 	bool *is_logged)

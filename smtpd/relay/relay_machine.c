@@ -83,7 +83,7 @@ static void say_text(struct relay_machine *m, const char *text)
 	m->actions->say(m->ctx, str_of(text));
 }
 
-/* ---- the end ---------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static bool is_before_ready(const struct relay_machine *m)
 {
@@ -98,8 +98,12 @@ static bool is_stale(const struct relay_machine *m)
 static void end(struct relay_machine *m, enum relay_end_kind kind, bool says_quit,
 	const struct relay_outcome *outcome)
 {
-	struct relay_machine_end e = { .kind = kind, .is_quitting = says_quit, .outcome = *outcome };
-	e.is_stale = kind == RELAY_END_LOST && is_stale(m);
+	const struct relay_machine_end e = {
+		.kind = kind,
+		.is_stale = kind == RELAY_END_LOST && is_stale(m),
+		.is_quitting = says_quit,
+		.outcome = *outcome,
+	};
 	if (says_quit) {
 		enter(m, RELAY_PHASE_QUIT);
 		say_text(m, "QUIT\r\n");
@@ -134,7 +138,7 @@ static void unexpected(struct relay_machine *m, const char *what)
 	give_up(m, "4.5.0", why);
 }
 
-/* ---- judgement -------------------------------------------------------------------------------- */
+/* ---- judgement ------------------------------------------------------------------------------- */
 
 static void end_by_judgement(struct relay_machine *m, bool says_quit)
 {
@@ -144,8 +148,8 @@ static void end_by_judgement(struct relay_machine *m, bool says_quit)
 		j->reason == POLICY_REASON_CERTIFICATE_EXPIRED ||
 		j->reason == POLICY_REASON_VALIDATION_FAILURE;
 	struct relay_outcome outcome = { 0 };
-	relay_outcome_set(&outcome, RELAY_DEFERRED, is_about_certificate ? "4.7.5" : "4.7.4", "%s%s",
-		j->text, j->verdict == POLICY_IN_CLEAR && m->is_tls_first ?
+	relay_outcome_set(&outcome, RELAY_DEFERRED, is_about_certificate ? "4.7.5" : "4.7.4",
+		"%s%s", j->text, j->verdict == POLICY_IN_CLEAR && m->is_tls_first ?
 		" (but this port speaks TLS from the first byte)" : "");
 	end(m, j->verdict == POLICY_IN_CLEAR && !m->is_tls_first ? RELAY_END_IN_CLEAR :
 		RELAY_END_REFUSED, says_quit, &outcome);
@@ -213,7 +217,7 @@ void relay_machine_secured(struct relay_machine *m, const struct tlsio_peer *pee
 	say_more(m);
 }
 
-/* ---- what we say, what we hear ---------------------------------------------------------------- */
+/* ---- what we say, what we hear --------------------------------------------------------------- */
 
 static void finish_transaction(struct relay_machine *m, bool is_complete)
 {
@@ -270,7 +274,8 @@ static void hear_ehlo(struct relay_machine *m, size_t recipient)
 		if (m->phase == RELAY_PHASE_EHLO)
 			smtp_ehlo_parse(&m->reply, &m->ehlo);
 		go_on_after_hello(m);
-	} else if (smtp_reply_class(&m->reply) == 5 && m->phase == RELAY_PHASE_EHLO && !m->is_lmtp) {
+	} else if (smtp_reply_class(&m->reply) == 5 && m->phase == RELAY_PHASE_EHLO &&
+		!m->is_lmtp) {
 		enter(m, RELAY_PHASE_HELO);
 	} else {
 		give_up_by_reply(m, true);
@@ -497,8 +502,8 @@ static void say_more(struct relay_machine *m)
 			finish_transaction(m, false);
 			return;
 		}
-		if (m->phase == RELAY_PHASE_RCPT && is_settled(m)) { /* MAIL was refused meanwhile */
-			next_row(m);
+		if (m->phase == RELAY_PHASE_RCPT && is_settled(m)) {
+			next_row(m); /* MAIL was refused meanwhile */
 			continue;
 		}
 		step->say(m);
@@ -515,7 +520,7 @@ static void say_more(struct relay_machine *m)
 	}
 }
 
-/* ---- the outside ------------------------------------------------------------------------------ */
+/* ---- the outside ----------------------------------------------------------------------------- */
 
 static void take_reply(struct relay_machine *m)
 {

@@ -53,7 +53,7 @@ struct relay_maildirs {
 	struct list finished;
 };
 
-/* ---- paths ------------------------------------------------------------------------------------ */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 static void append_folded(struct buf *path, struct str local)
 {
@@ -110,7 +110,7 @@ static char *unique_name(struct relay_maildirs *m, const char *hostname)
 	return buf_take(&name);
 }
 
-/* ---- in a thread ------------------------------------------------------------------------------ */
+/* ---- in a thread ----------------------------------------------------------------------------- */
 
 static char *sub_path(const struct relay_maildir *d, const char *directory, const char *name)
 {
@@ -251,7 +251,7 @@ static void *run_thread(void *ctx)
 	return NULL;
 }
 
-/* ---- in the loop ------------------------------------------------------------------------------ */
+/* ---- in the loop ----------------------------------------------------------------------------- */
 
 static void start_thread(struct relay_maildirs *m)
 {

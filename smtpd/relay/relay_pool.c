@@ -137,7 +137,7 @@ struct relay_connection *relay_pool_take_any(struct relay_pool *pool)
 	return pool->idle ? take(pool, pool->idle) : NULL;
 }
 
-/* ---- TLS wishes ------------------------------------------------------------------------------- */
+/* ---- TLS wishes ------------------------------------------------------------------------------ */
 
 static bool is_name(const char *host)
 {
@@ -206,7 +206,7 @@ struct tlsio_client *relay_pool_tls_client(struct relay_pool *pool,
 		free(name);
 		return tlsio_client_ref(w->client);
 	}
-	/* the number makes sessions of dropped wishes unreachable: refused ones, other identities */
+	/* the number makes sessions of dropped wishes unreachable: refused, other identities */
 	struct buf cache_key = { 0 };
 	buf_printf(&cache_key, "%s #%llu", name, (unsigned long long)++pool->wishes_made);
 	struct tlsio_client *client =

@@ -69,7 +69,7 @@ struct relay_resolver {
 	bool is_started;
 };
 
-/* ---- the threads ------------------------------------------------------------------------------ */
+/* ---- the threads ----------------------------------------------------------------------------- */
 
 static void free_task(struct task *task)
 {
@@ -145,7 +145,7 @@ static void start_threads(struct relay_resolver *r)
 	pthread_attr_destroy(&attributes);
 }
 
-/* ---- the loop's side -------------------------------------------------------------------------- */
+/* ---- the loop's side ------------------------------------------------------------------------- */
 
 static void tell_later(struct relay_lookup *lookup)
 {

@@ -98,8 +98,8 @@ int relay_routes_add(struct relay_routes *routes, struct str domain, struct str 
 {
 	char *name = normalise(str_trim(domain), err);
 	if (!name)
-		return err_prefix(err, "route \"%.*s\": ", domain.length < 80 ? (int)domain.length : 80,
-			domain.at);
+		return err_prefix(err, "route \"%.*s\": ",
+			domain.length < 80 ? (int)domain.length : 80, domain.at);
 	if (find_exact(routes, name)) {
 		err_set(err, ERR_INPUT, "route \"%s\" is given twice", name);
 		free(name);

@@ -101,8 +101,8 @@ bool relay_transaction_fits(struct relay_transaction *t, const struct smtp_ehlo 
 	if (ehlo->size_limit_bytes > 0 && size > ehlo->size_limit_bytes) {
 		struct relay_outcome outcome;
 		relay_outcome_set(&outcome, RELAY_FAILED, "5.3.4",
-			"the message has %llu bytes; %s takes at most %llu", (unsigned long long)size,
-			host, (unsigned long long)ehlo->size_limit_bytes);
+			"the message has %llu bytes; %s takes at most %llu",
+			(unsigned long long)size, host, (unsigned long long)ehlo->size_limit_bytes);
 		relay_transaction_settle(t, RELAY_RECIPIENT_WAITING, &outcome);
 	}
 	/* RFC 6531 section 3.2; only the UTF-8 that is really there counts, not the wish */

@@ -19,7 +19,7 @@ enum fake_hop_act {
 };
 
 struct fake_hop_rule {
-	const char *words; /* "GREETING", "RCPT TO:<bad", "." for the end of data, "BODY" for its start */
+	const char *words; /* "GREETING", "RCPT TO:<bad", "." the end of data, "BODY" its start */
 	const char *reply; /* with its CR LF */
 	enum fake_hop_act act;
 	int most; /* how often it applies; 0 always */
