@@ -30,6 +30,7 @@ struct supervise {
 	const struct supervise_program *program;
 	struct tlsio_loop *loop;
 	enum phase phase;
+	bool reload_waits; /* asked for while starting */
 	int status;
 	struct supervise_plan plan;
 	bool has_identity;
@@ -208,8 +209,10 @@ static void reload(struct supervise *s, const char *why)
 	struct candidate c = { .bundle_fd = -1 };
 	struct err err;
 	struct log_line l;
-	if (s->phase != PHASE_RUNNING)
+	if (s->phase != PHASE_RUNNING) {
+		s->reload_waits = s->phase == PHASE_STARTING;
 		return;
+	}
 	if (load(s, &c.plan, &err) < 0 || candidate_make(s, s->plan.workers, &c, &err) < 0) {
 		candidate_clear(&c);
 		log_begin(&l, LOG_LEVEL_ERROR, "reload-failed");
@@ -353,6 +356,8 @@ static void on_answered(
 		log_number(&l, "workers", s->plan.workers);
 		log_number(&l, "listeners", (int64_t)supervise_sockets_count(s->sockets));
 		log_end(&l);
+		if (s->reload_waits)
+			reload(s, "asked for while starting");
 	} else if (answer->generation == s->generation && s->awaited) {
 		s->refused += is_refused;
 		s->awaited--;

@@ -139,7 +139,16 @@ static int start(void *ctx, const struct supervise_birth *birth, const struct su
 	p->loop = birth->loop;
 	p->number = birth->number;
 	assert_int_equal(birth->shards[0], birth->number);
-	return put(p, offer, err);
+	if (put(p, offer, err) < 0)
+		return -1;
+	if (strcmp(p->word, "early") == 0) {
+		/* root's worker is root here: it writes the file and signals its parent */
+		struct str late = geteuid() == 0 ? STR("late 1 1000 127.0.0.1:0 root")
+						 : STR("late 1 1000 127.0.0.1:0 -");
+		assert_int_equal(file_replace(p->config_path, late, 0600, NULL), 0);
+		kill(getppid(), SIGHUP);
+	}
+	return 0;
 }
 
 static int reload(void *ctx, const struct supervise_offer *offer, const struct supervise_offer *old,
@@ -404,6 +413,18 @@ static void a_reload_takes_a_good_file_and_keeps_off_a_bad_one(void **state)
 	house_free(h);
 }
 
+static void a_reload_asked_for_while_starting_is_not_forgotten(void **state)
+{
+	(void)state;
+	struct house *h = house_new(geteuid() == 0 ? "early 1 1000 127.0.0.1:0 root" :
+							"early 1 1000 127.0.0.1:0 -");
+	uint16_t port = expect_port(h);
+	expect(h, "ready", NULL, 0);
+	expect(h, "reload-done", NULL, 0);
+	assert_string_equal(ask(port).word, "late");
+	house_free(h);
+}
+
 static void a_reload_opens_new_addresses_and_closes_old_ones(void **state)
 {
 	(void)state;
@@ -582,6 +603,7 @@ int main(void)
 		cmocka_unit_test(serves_until_told_to_end),
 		cmocka_unit_test(a_restarted_worker_serves_who_waited),
 		cmocka_unit_test(a_reload_takes_a_good_file_and_keeps_off_a_bad_one),
+		cmocka_unit_test(a_reload_asked_for_while_starting_is_not_forgotten),
 		cmocka_unit_test(a_reload_opens_new_addresses_and_closes_old_ones),
 		cmocka_unit_test(a_changed_file_comes_into_force_by_itself),
 		cmocka_unit_test(a_worker_that_cannot_start_ends_the_start),
