@@ -165,7 +165,7 @@ static const char *server_name(const struct relay_destination *d)
 	if (d->host && is_name(d->host))
 		return d->host;
 	for (size_t i = 0; i < r->name_count; i++)
-		if (r->names[i][0] != '.')
+		if (r->names[i][0] != '.' && is_name(r->names[i]))
 			return r->names[i];
 	return NULL;
 }

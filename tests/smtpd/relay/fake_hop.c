@@ -211,6 +211,8 @@ static void on_secured(void *ctx)
 	p->is_secured = true;
 	p->hop->resumed += tlsio_stream_peer(p->stream)->is_resumed;
 	p->hop->client_certificates += tlsio_stream_peer(p->stream)->chain_count > 0;
+	const char *name = tlsio_stream_peer(p->stream)->server_name;
+	snprintf(p->hop->server_name, sizeof(p->hop->server_name), "%s", name ? name : "");
 	buf_append_text(&p->hop->commands, "<tls>\n");
 	if (p->hop->is_tls_first)
 		greet(p);

@@ -46,6 +46,7 @@ struct fake_hop {
 	unsigned messages;
 	unsigned resumed;
 	unsigned client_certificates;
+	char server_name[256]; /* the last SNI; "" none */
 	struct buf commands;  /* lines with '\n'; "<tls>" where TLS began, "<end>" where it ended */
 	struct buf data;      /* content of all messages, dots undone */
 };

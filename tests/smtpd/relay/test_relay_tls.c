@@ -142,6 +142,28 @@ static void names_of_the_rule_count_instead_of_the_host(void **state)
 	assert_int_equal(t->f->outcomes[0].kind, RELAY_DELIVERED);
 }
 
+/* An address has no name to ask for, and a host with many certificates shows another then. */
+static void a_hop_by_address_is_asked_for_the_first_host_name_of_the_rule(void **state)
+{
+	struct tls_fixture *t = *state;
+	char *names[] = { (char *)".test", (char *)"192.0.2.1", (char *)"elsewhere.test",
+		(char *)"other.test" };
+	t->f->hop.tls = t->wrong_name;
+	snprintf(t->words, sizeof(t->words), "smtp [127.0.0.1]:%u", t->f->hop.address.port);
+	t->f->demand.names = names;
+	t->f->demand.name_count = 2;
+	relay_one(t, "verify");
+	assert_int_equal(t->f->outcomes[0].kind, RELAY_DELIVERED);
+	assert_string_equal(t->f->hop.server_name, "");
+	t->f->demand.name_count = 4;
+	relay_one(t, "verify");
+	assert_int_equal(t->f->outcomes[0].kind, RELAY_DELIVERED);
+	assert_string_equal(t->f->hop.server_name, "elsewhere.test");
+	snprintf(t->words, sizeof(t->words), "smtp localhost:%u", t->f->hop.address.port);
+	relay_one(t, "verify");
+	assert_string_equal(t->f->hop.server_name, "localhost");
+}
+
 static void a_wrong_certificate_gets_no_mail_where_verify_is_demanded(void **state)
 {
 	struct tls_fixture *t = *state;
@@ -384,6 +406,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		T(verified_mail_is_delivered_and_the_log_says_how),
 		T(names_of_the_rule_count_instead_of_the_host),
+		T(a_hop_by_address_is_asked_for_the_first_host_name_of_the_rule),
 		T(a_wrong_certificate_gets_no_mail_where_verify_is_demanded),
 		T(a_wrong_certificate_is_good_enough_for_encrypt_and_may),
 		T(no_starttls_gets_no_mail_where_tls_is_demanded),
