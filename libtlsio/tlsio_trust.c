@@ -1,7 +1,9 @@
 #include "libtlsio/tlsio_trust.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "libtlsio/base/buf.h"
 #include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_parts.h"
 
@@ -62,6 +64,40 @@ void tlsio_trust_unref(struct tlsio_trust **trust)
 		return;
 	gnutls_x509_trust_list_deinit(t->list, 1);
 	free(t);
+}
+
+/* The authorities' digests one behind the other, in an order of their own. */
+static void list_digests(gnutls_x509_trust_list_t list, struct buf *ret)
+{
+	gnutls_x509_trust_list_iter_t at = NULL;
+	gnutls_x509_crt_t ca;
+	while (gnutls_x509_trust_list_iter_get_ca(list, &at, &ca) == 0) {
+		gnutls_datum_t der = { NULL, 0 };
+		uint8_t digest[TLSIO_DIGEST_SHA256_BYTES];
+		if (gnutls_x509_crt_export2(ca, GNUTLS_X509_FMT_DER, &der) < 0)
+			abort();
+		tlsio_digest_sha256(str_from((char *)der.data, der.size), digest);
+		buf_append(ret, digest, sizeof(digest));
+		gnutls_free(der.data);
+		gnutls_x509_crt_deinit(ca);
+	}
+	gnutls_x509_trust_list_iter_deinit(at);
+}
+
+static int compare_digests(const void *a, const void *b)
+{
+	return memcmp(a, b, TLSIO_DIGEST_SHA256_BYTES);
+}
+
+void tlsio_trust_sha256(const struct tlsio_trust *trust, uint8_t ret[TLSIO_DIGEST_SHA256_BYTES])
+{
+	struct buf digests = { 0 };
+	list_digests(trust->list, &digests);
+	if (digests.length > 0)
+		qsort(digests.data + digests.head, digests.length / TLSIO_DIGEST_SHA256_BYTES,
+			TLSIO_DIGEST_SHA256_BYTES, compare_digests);
+	tlsio_digest_sha256(buf_str(&digests), ret);
+	buf_release(&digests);
 }
 
 gnutls_x509_trust_list_t tlsio_trust_list(const struct tlsio_trust *trust)

@@ -5,6 +5,7 @@
 
 #include "libtlsio/base/err.h"
 #include "libtlsio/base/str.h"
+#include "libtlsio/tlsio_digest.h"
 
 struct tlsio_trust;
 
@@ -14,5 +15,8 @@ struct tlsio_trust *tlsio_trust_system(struct err *err);
 struct tlsio_trust *tlsio_trust_pem(const char *name, struct str pem, struct err *err);
 struct tlsio_trust *tlsio_trust_ref(struct tlsio_trust *trust);
 void tlsio_trust_unref(struct tlsio_trust **trust);
+
+/* What is trusted, whatever its order: equal for equal authorities. Costs some milliseconds. */
+void tlsio_trust_sha256(const struct tlsio_trust *trust, uint8_t ret[TLSIO_DIGEST_SHA256_BYTES]);
 
 #endif

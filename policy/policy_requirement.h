@@ -41,7 +41,7 @@ struct policy_requirement {
 	size_t name_count;
 	struct tlsio_trust *trust; /* shares; VERIFY with pins only: NULL */
 	char *trust_name;	   /* file of the own CA, or "system", for words */
-	uint8_t trust_sha256[32];  /* of the file's content: another content, another demand */
+	uint8_t trust_sha256[32];  /* of the content: other authorities, another demand */
 	/* Keys (SPKI), any of which must be there. Leaf's key: with pins and no trust it alone
 	 * decides (names and dates do not matter, as DANE-EE). An issuer's key counts when the
 	 * chain really leads to it; without trust it then stands for the authority and the name

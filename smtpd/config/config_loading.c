@@ -52,11 +52,14 @@ void config_loading_warn(struct config_loading *l, const char *format, ...)
 	l->config->warnings = warnings;
 }
 
-static struct tlsio_trust *load_system(struct config_loading *l, struct err *err)
+static struct tlsio_trust *load_system(struct config_loading *l, uint8_t ret_sha256[32],
+	struct err *err)
 {
-	if (l->source->system_roots)
-		return l->source->system_roots(l->source->ctx, err);
-	return tlsio_trust_system(err);
+	struct tlsio_trust *trust = l->source->system_roots ?
+		l->source->system_roots(l->source->ctx, err) : tlsio_trust_system(err);
+	if (trust)
+		tlsio_trust_sha256(trust, ret_sha256);
+	return trust;
 }
 
 static struct tlsio_trust *load_file(struct config_loading *l, const char *path,
@@ -84,7 +87,7 @@ struct tlsio_trust *config_loading_authority(struct config_loading *l, const cfg
 	if (!a) {
 		uint8_t sha256[32] = { 0 };
 		struct tlsio_trust *trust =
-			is_system ? load_system(l, err) : load_file(l, path, sha256, err);
+			is_system ? load_system(l, sha256, err) : load_file(l, path, sha256, err);
 		if (trust) {
 			a = mem_zero(sizeof(*a) + strlen(path) + 1);
 			memcpy(a->name, path, strlen(path) + 1);

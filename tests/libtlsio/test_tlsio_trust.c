@@ -64,6 +64,31 @@ static void does_not_confuse_authorities_of_one_name(void **state)
 	fake_ca_free(&fake);
 }
 
+static void its_digest_is_of_what_it_holds_not_of_how_it_is_written(void **state)
+{
+	(void)state;
+	struct fake_ca *a = fake_ca_new("a"), *b = fake_ca_new("b"), *c = fake_ca_new("c");
+	const struct fake_ca *const sets[][3] = { { a, b, NULL }, { b, a, NULL }, { a, c, NULL },
+		{ a, NULL }, { a, b, c } };
+	uint8_t digests[5][TLSIO_DIGEST_SHA256_BYTES];
+	for (size_t i = 0; i < 5; i++) {
+		struct buf bundle = { 0 };
+		for (size_t j = 0; j < 3 && sets[i][j]; j++)
+			buf_append_text(&bundle, fake_ca_pem(sets[i][j]));
+		struct tlsio_trust *trust = tlsio_trust_pem("ca.pem", buf_str(&bundle), NULL);
+		tlsio_trust_sha256(trust, digests[i]);
+		tlsio_trust_unref(&trust);
+		buf_release(&bundle);
+	}
+	assert_memory_equal(digests[0], digests[1], sizeof(digests[0]));
+	for (size_t i = 1; i < 5; i++)
+		for (size_t j = i + 1; j < 5; j++)
+			assert_memory_not_equal(digests[i], digests[j], sizeof(digests[0]));
+	fake_ca_free(&a);
+	fake_ca_free(&b);
+	fake_ca_free(&c);
+}
+
 static void refuses_files_without_an_authority(void **state)
 {
 	(void)state;
@@ -103,6 +128,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(trusts_each_authority_of_a_bundle_and_no_other),
 		cmocka_unit_test(does_not_confuse_authorities_of_one_name),
+		cmocka_unit_test(its_digest_is_of_what_it_holds_not_of_how_it_is_written),
 		cmocka_unit_test(refuses_files_without_an_authority),
 		cmocka_unit_test(has_the_authorities_of_the_system_or_says_what_to_install),
 	};

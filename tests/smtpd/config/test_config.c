@@ -476,6 +476,24 @@ static void verify_takes_the_roots_of_the_machine(void **state)
 	files.count--;
 }
 
+static void other_roots_of_the_machine_are_another_demand(void **state)
+{
+	(void)state;
+	char fingerprints[2][33];
+	for (size_t i = 0; i < 2; i++) {
+		struct buf roots = { 0 };
+		buf_append_text(&roots, pems[6]);
+		buf_append_text(&roots, i ? pems[0] : "");
+		memory_source_put(&files, "system", buf_str(&roots));
+		struct config *c = load_good(LISTEN "domain \"a\" { outbound { require = verify } }");
+		strcpy(fingerprints[i], policy_rules_find(c->rules, STR("a"))->fingerprint);
+		config_unref(&c);
+		buf_release(&roots);
+	}
+	assert_string_not_equal(fingerprints[0], fingerprints[1]);
+	files.count--;
+}
+
 static void routes_without_tls_are_exempt_from_verify(void **state)
 {
 	(void)state;
@@ -531,6 +549,7 @@ int main(void)
 		cmocka_unit_test(the_environment_does_not_get_in),
 		cmocka_unit_test(warns_of_what_is_probably_not_meant),
 		cmocka_unit_test(verify_takes_the_roots_of_the_machine),
+		cmocka_unit_test(other_roots_of_the_machine_are_another_demand),
 		cmocka_unit_test(routes_without_tls_are_exempt_from_verify),
 		cmocka_unit_test(ten_thousand_rules_are_no_burden),
 		cmocka_unit_test(reads_no_file_of_this_machine),
