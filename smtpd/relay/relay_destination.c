@@ -111,12 +111,24 @@ static int parse_path(struct relay_destination *d, struct str path, const char *
 	return 0;
 }
 
+/* A socket of this machine has no network that a rule could be about. */
+static void exempt(struct relay_destination *d)
+{
+	static const struct policy_requirement none = { .level = POLICY_LEVEL_NONE,
+		.source = (char *)(uintptr_t) "the route to a socket of this machine" };
+	if (!d->requirement)
+		return;
+	policy_requirement_unref(&d->requirement);
+	d->requirement = policy_requirement_new(&none);
+}
+
 static int parse_lmtp(struct relay_destination *d, struct str rest, struct err *err)
 {
 	if (!str_starts(rest, STR("unix:")))
 		return parse_host_port(d, rest, 24, err);
 	if (rest.length - 5 > 107)
 		return err_set(err, ERR_INPUT, "a unix socket's path has at most 107 bytes");
+	exempt(d);
 	return parse_path(d, str_skip(rest, 5), "\"lmtp unix:\"", err);
 }
 

@@ -34,7 +34,8 @@ struct relay_destination {
 };
 
 /* The words of a route: "smtp host:port", "smtp [192.0.2.1]:25", "smtps host:465",
- * "lmtp unix:/path", "lmtp host:port", "maildir /path", "refuse words". Shares requirement. */
+ * "lmtp unix:/path", "lmtp host:port", "maildir /path", "refuse words". Shares requirement;
+ * a unix socket is exempt from any. */
 struct relay_destination *relay_destination_parse(struct str words,
 	struct policy_requirement *requirement, struct err *err);
 /* A maildir path may contain %d (domain) and %u (local part, folded to safe characters); then this

@@ -164,10 +164,10 @@ static void admit(struct relay_machine *m)
 	m->actions->ready(m->ctx);
 }
 
-static void pass_in_clear(struct relay_machine *m, const char *text)
+static void pass_in_clear(struct relay_machine *m, const char *who, const char *says)
 {
 	m->judgement = (struct policy_judgement){ .verdict = POLICY_PASS };
-	snprintf(m->judgement.text, sizeof(m->judgement.text), "%s", text);
+	snprintf(m->judgement.text, sizeof(m->judgement.text), "%s%s", who, says);
 	admit(m);
 }
 
@@ -176,9 +176,9 @@ static void go_on_after_hello(struct relay_machine *m)
 	if (m->is_secured) {
 		admit(m);
 	} else if (m->requirement->level == POLICY_LEVEL_NONE) {
-		pass_in_clear(m, "the rule says never TLS");
+		pass_in_clear(m, m->requirement->source, " says never TLS");
 	} else if (m->stays_in_clear && m->requirement->level == POLICY_LEVEL_MAY) {
-		pass_in_clear(m, "in clear after TLS failed");
+		pass_in_clear(m, "", "in clear after TLS failed");
 	} else if (smtp_ehlo_has(&m->ehlo, SMTP_EHLO_STARTTLS)) {
 		enter(m, RELAY_PHASE_STARTTLS);
 	} else {

@@ -285,6 +285,10 @@ static void lmtp_tells_each_recipient_after_the_message(void **state)
 	assert_int_equal(f->outcomes[2].kind, RELAY_FAILED);
 	assert_string_equal(f->outcomes[2].enhanced, "5.2.2");
 	assert_true(strncmp(fake_hop_commands(&f->hop), "LHLO ", 5) == 0);
+	/* there is no network on the way, so no rule about it applies */
+	id = relay_fixture_message(f, "a@x.test", SMALL, "3@y.test", NULL);
+	relay_fixture_send_by(f, id, words, "verify");
+	assert_int_equal(f->outcomes[0].kind, RELAY_DELIVERED);
 	unlink(path);
 	rmdir(directory);
 }
