@@ -10,6 +10,7 @@
 
 enum {
 	TICK_MS = 1000,
+	BURST_MS = 300, /* for half a segment */
 	SHARDS = 256,
 	SHARD_SHIFT = 56,
 	ID_RESERVE = 65536, /* marks promise so many ids more than were given out */
@@ -157,6 +158,26 @@ static void begin_sync(struct spool *spool)
 	spool_log_sync(log);
 }
 
+/* Half way through a segment the next one is filled; not in a burst that is through with it before
+ * that is done: then filling would only double what the disk has to do. */
+static void prepare_next(struct spool *spool)
+{
+	const struct spool_segment *active = spool->log.active;
+	int64_t now_ms = tlsio_loop_now_ms(spool->loop);
+	if (!active)
+		return;
+	if (active->number != spool->active_number) {
+		spool->active_number = active->number;
+		spool->active_since_ms = now_ms;
+		spool->is_next_prepared = false;
+	}
+	if (spool->is_next_prepared || active->end < active->size_bytes / 2)
+		return;
+	spool->is_next_prepared = true;
+	if (now_ms - spool->active_since_ms >= BURST_MS)
+		spool_segments_prepare(&spool->segments);
+}
+
 static bool is_restless(const struct spool *spool)
 {
 	return spool->lost.count || spool->has_no_segment ||
@@ -169,6 +190,7 @@ static void on_end_of_turn(void *ctx)
 	struct spool *spool = ctx;
 	struct spool_log *log = &spool->log;
 	spool_log_flush(log, NULL);
+	prepare_next(spool);
 	spool_compact_review(spool);
 	spool_writer_tell_failed(spool);
 	tell_troubles(spool);

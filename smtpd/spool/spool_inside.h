@@ -65,6 +65,9 @@ struct spool {
 	struct spool_changes lost;   /* to be written again */
 	struct spool_compact *compact;
 
+	uint32_t active_number; /* of the segment being written, as of the last turn */
+	int64_t active_since_ms;
+	bool is_next_prepared;
 	bool is_replayed;
 	bool is_broken; /* a sync failed */
 	bool is_full;	/* free space below the minimum, as of space_checked_ms */

@@ -129,7 +129,6 @@ static int roll(struct spool_log *log, struct err *err)
 	}
 	log->active = next;
 	log->zero_until = 0;
-	spool_segments_prepare(log->segments);
 	return 0;
 }
 
