@@ -1,0 +1,212 @@
+/* Settles: folded when many, kept when a write fails, in their order. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "tests/fakes/fake_disk.h"
+#include "tests/smtpd/spool/spool_fixture.h"
+
+struct world {
+	struct fixture f;
+	struct fake_disk *disk;
+};
+
+static int set_up(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	w->disk = fake_disk_new(1);
+	fixture_begin(&w->f, fake_disk_calls(w->disk), 96 * 1024);
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	*state = w;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+	fixture_end(&w->f);
+	fake_disk_free(&w->disk);
+	free(w);
+	return 0;
+}
+
+static void put_off(struct world *w, uint64_t id, uint32_t recipient, uint16_t attempts)
+{
+	struct spool_outcome outcome = { .recipient = recipient, .attempts = attempts,
+		.due_s = attempts * 100, .reason = STR("later") };
+	spool_settle(w->f.spool, id, &outcome, 1);
+}
+
+static void expect(struct world *w, uint64_t id, uint32_t recipient, uint16_t attempts)
+{
+	struct spool_reader *r = spool_read(w->f.spool, id, NULL);
+	assert_non_null(r);
+	const struct spool_recipient *got = &spool_reader_envelope(r)->recipients[recipient];
+	assert_int_equal(got->attempts, attempts);
+	assert_int_equal(got->due_s, attempts * 100);
+	spool_reader_free(&r);
+}
+
+static void a_lost_settle_is_written_again_but_not_over_a_newer_one(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = fixture_send_durably(&w->f, 1, 1000, 2);
+	put_off(w, id, 0, 1);
+	fake_disk_fail_at(w->disk, fake_disk_count(w->disk) + 1, FAKE_DISK_EIO);
+	fixture_pass_ms(&w->f, 0);
+	assert_int_equal(fake_disk_failures(w->disk), 1);
+	assert_int_equal(w->f.troubles, 1);
+	put_off(w, id, 0, 2);
+	put_off(w, id, 1, 7);
+	fixture_pass_ms(&w->f, 3000);
+	expect(w, id, 0, 2);
+	expect(w, id, 1, 7);
+	fixture_reopen(&w->f);
+	expect(w, id, 0, 2);
+	expect(w, id, 1, 7);
+}
+
+static void a_lost_done_is_written_again(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = fixture_send_durably(&w->f, 1, 1000, 1);
+	fixture_settle_one(&w->f, id, 0, SPOOL_RECIPIENT_DELIVERED);
+	fake_disk_fail_at(w->disk, fake_disk_count(w->disk) + 1, FAKE_DISK_FULL);
+	fixture_pass_ms(&w->f, 5000);
+	assert_int_equal(fixture_count(&w->f), 0);
+	fixture_reopen(&w->f);
+	assert_int_equal(w->f.told_count, 0);
+}
+
+static void a_thousand_settles_of_one_message_take_little(void **state)
+{
+	struct world *w = *state;
+	struct spool_summary summary;
+	uint64_t id = fixture_send_durably(&w->f, 1, 3000, 3);
+	uint64_t other = fixture_send_durably(&w->f, 2, 100000, 1);
+	for (uint16_t i = 1; i <= 20000; i++) {
+		put_off(w, id, i % 3, i);
+		if (i % 10 == 0)
+			fixture_pass_ms(&w->f, 20);
+	}
+	fixture_pass_ms(&w->f, 5000);
+	spool_summarise(w->f.spool, &summary);
+	assert_true(summary.segments <= 6);
+	for (int again = 0; again < 2; again++) {
+		struct err err;
+		expect(w, id, 20000 % 3, 20000);
+		expect(w, id, 19999 % 3, 19999);
+		expect(w, id, 19998 % 3, 19998);
+		assert_true(fixture_is_intact(&w->f, id, 1, 3000, 3, &err));
+		assert_true(fixture_is_intact(&w->f, other, 2, 100000, 1, &err));
+		fixture_reopen(&w->f);
+		assert_int_equal(w->f.troubles, 0);
+	}
+}
+
+static void a_settle_of_this_turn_is_read_at_once(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = fixture_send_durably(&w->f, 1, 1000, 2);
+	put_off(w, id, 1, 3);
+	expect(w, id, 1, 3);
+}
+
+static void a_message_for_a_thousand_survives_piecemeal_settling(void **state)
+{
+	struct world *w = *state;
+	enum { COUNT = 1000 };
+	uint64_t id = fixture_send_durably(&w->f, 1, 1000, COUNT);
+	for (uint32_t i = 0; i < COUNT - 1; i++) {
+		fixture_settle_one(&w->f, id, i, SPOOL_RECIPIENT_DELIVERED);
+		if (i % 100 == 0)
+			fixture_pass_ms(&w->f, 10);
+	}
+	fixture_reopen(&w->f);
+	assert_int_equal(w->f.told_count, 1);
+	struct spool_reader *r = spool_read(w->f.spool, id, NULL);
+	for (uint32_t i = 0; i < COUNT; i++)
+		assert_int_equal(spool_reader_envelope(r)->recipients[i].state,
+			i == COUNT - 1 ? SPOOL_RECIPIENT_WAITING : SPOOL_RECIPIENT_DELIVERED);
+	spool_reader_free(&r);
+	fixture_settle_one(&w->f, id, COUNT - 1, SPOOL_RECIPIENT_FAILED);
+	fixture_reopen(&w->f);
+	assert_int_equal(w->f.told_count, 0);
+}
+
+static void an_envelope_too_large_for_a_segment_is_refused(void **state)
+{
+	struct world *w = *state;
+	struct fixture_done done;
+	fixture_send(&w->f, 1, 1000, 4000, &done);
+	fixture_wait(&w->f, &done.is_done);
+	assert_false(done.is_durable);
+	assert_int_equal(done.error.kind, ERR_LIMIT);
+	fixture_send_durably(&w->f, 2, 1000, 1);
+	fixture_reopen(&w->f);
+	assert_int_equal(w->f.told_count, 1);
+}
+
+static void a_full_disk_is_a_limit_and_passes(void **state)
+{
+	struct world *w = *state;
+	struct fixture_done done;
+	uint64_t id = fixture_send_durably(&w->f, 1, 1000, 1);
+	fixture_send(&w->f, 2, 1000, 1, &done);
+	fake_disk_fail_at(w->disk, fake_disk_count(w->disk) + 1, FAKE_DISK_ENOSPC);
+	fixture_wait(&w->f, &done.is_done);
+	assert_false(done.is_durable);
+	assert_int_equal(done.error.kind, ERR_LIMIT);
+	assert_true(w->f.troubles > 0);
+	fixture_send_durably(&w->f, 3, 1000, 1);
+	fixture_reopen(&w->f);
+	assert_int_equal(w->f.told_count, 2);
+	assert_true(fixture_was_told(&w->f, id));
+}
+
+static void a_failed_sync_stops_the_spool(void **state)
+{
+	struct world *w = *state;
+	struct fixture_done done[2];
+	struct spool_summary summary;
+	struct err err = { 0 };
+	uint64_t id = fixture_send_durably(&w->f, 1, 1000, 1);
+	for (uint64_t i = 0; i < 2; i++)
+		fixture_send(&w->f, 2 + i, 1000, 1, &done[i]);
+	fake_disk_fail_at(w->disk, fake_disk_count(w->disk) + 2, FAKE_DISK_EIO);
+	fixture_wait(&w->f, &done[1].is_done);
+	for (int i = 0; i < 2; i++) {
+		assert_false(done[i].is_durable);
+		assert_int_equal(done[i].error.kind, ERR_SYSTEM);
+	}
+	spool_summarise(w->f.spool, &summary);
+	assert_false(summary.is_accepting);
+	assert_null(spool_begin(w->f.spool, &err));
+	assert_int_equal(err.kind, ERR_SYSTEM);
+	assert_true(w->f.troubles > 0);
+	/* what was durable before is still handed out */
+	assert_true(fixture_is_intact(&w->f, id, 1, 1000, 1, &err));
+	fixture_reopen(&w->f);
+	assert_int_equal(w->f.told_count, 1);
+	fixture_send_durably(&w->f, 5, 1000, 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_lost_settle_is_written_again_but_not_over_a_newer_one),
+		TEST(a_lost_done_is_written_again),
+		TEST(a_thousand_settles_of_one_message_take_little),
+		TEST(a_settle_of_this_turn_is_read_at_once),
+		TEST(a_message_for_a_thousand_survives_piecemeal_settling),
+		TEST(an_envelope_too_large_for_a_segment_is_refused),
+		TEST(a_full_disk_is_a_limit_and_passes),
+		TEST(a_failed_sync_stops_the_spool),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
