@@ -6,6 +6,7 @@
 #include "libtlsio/base/log.h"
 #include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_listener.h"
+#include "smtpd/relay/relay_outcome.h"
 #include "smtpd/session/session.h"
 #include "smtpd/worker_shard.h"
 
@@ -53,6 +54,26 @@ static bool may_send(void *ctx, const struct session_facts *facts, struct str se
 	return false;
 }
 
+/* What no route leads to is refused at once: taken and bounced it would hit whoever the sender's
+ * address belongs to. */
+static bool is_refused_by_route(const struct config *config, struct str domain,
+	struct session_refusal *ret)
+{
+	struct relay_destination *d = relay_routes_find(config->routes, config->rules, domain);
+	bool is_refused = d->transport == RELAY_REFUSE;
+	if (is_refused) {
+		struct relay_outcome outcome = { 0 };
+		relay_outcome_refuse(&outcome, d->text);
+		ret->code = outcome.kind == RELAY_FAILED ? 550 : 450;
+		str_copy(str_of(outcome.enhanced), ret->enhanced, sizeof(ret->enhanced));
+		snprintf(ret->text, sizeof(ret->text), "%.290s", outcome.text);
+		for (char *c = ret->text; *c; c++)
+			*c = (*c & 0x80) ? '?' : *c;
+	}
+	relay_destination_unref(&d);
+	return is_refused;
+}
+
 static bool may_receive(void *ctx, const struct session_facts *facts, struct str recipient,
 	struct str recipient_domain, struct session_refusal *ret)
 {
@@ -61,7 +82,7 @@ static bool may_receive(void *ctx, const struct session_facts *facts, struct str
 	const struct config *config = config_of(facts->listener);
 	if (relay_routes_is_ours(config->routes, recipient_domain) ||
 		policy_inbound_may_relay(config->inbound, facts->client, facts->peer))
-		return true;
+		return !is_refused_by_route(config, recipient_domain, ret);
 	ret->code = 550;
 	str_copy(STR("5.7.1"), ret->enhanced, sizeof(ret->enhanced));
 	snprintf(ret->text, sizeof(ret->text),

@@ -402,13 +402,7 @@ static void deliver_next(struct relay_job *job)
 static void refuse(struct relay_job *job)
 {
 	struct relay_outcome outcome = { 0 };
-	struct str words = str_of(job->destination->text);
-	char enhanced[SMTP_REPLY_ENHANCED_BYTES];
-	size_t used = smtp_reply_enhanced(words, enhanced);
-	bool is_temporary = enhanced[0] == '4';
-	relay_outcome_set(&outcome, is_temporary ? RELAY_DEFERRED : RELAY_FAILED,
-		used && enhanced[0] != '2' ? enhanced : "5.7.1", "%s",
-		words.at + (used && enhanced[0] != '2' ? used : 0));
+	relay_outcome_refuse(&outcome, job->destination->text);
 	fail_job(job, &outcome);
 }
 

@@ -79,6 +79,16 @@ void relay_outcome_set(struct relay_outcome *o, enum relay_outcome_kind kind, co
 	o->is_dsn_passed_on = false;
 }
 
+void relay_outcome_refuse(struct relay_outcome *o, const char *words)
+{
+	char enhanced[SMTP_REPLY_ENHANCED_BYTES];
+	size_t used = smtp_reply_enhanced(str_of(words), enhanced);
+	bool is_temporary = enhanced[0] == '4';
+	bool is_given = used && enhanced[0] != '2';
+	relay_outcome_set(o, is_temporary ? RELAY_DEFERRED : RELAY_FAILED,
+		is_given ? enhanced : "5.7.1", "%s", words + (is_given ? used : 0));
+}
+
 void relay_outcome_copy(struct relay_outcome *o, const struct relay_outcome *from)
 {
 	uint32_t recipient = o->recipient;

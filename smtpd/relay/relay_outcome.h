@@ -18,6 +18,8 @@ void relay_outcome_from_reply(struct relay_outcome *o, const struct smtp_reply *
 /* Our own sentence. recipient kept. */
 void relay_outcome_set(struct relay_outcome *o, enum relay_outcome_kind kind, const char *enhanced,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* What a route "refuse words" says; the words may begin with an enhanced code. recipient kept. */
+void relay_outcome_refuse(struct relay_outcome *o, const char *words);
 /* Everything but the recipient. */
 void relay_outcome_copy(struct relay_outcome *o, const struct relay_outcome *from);
 /* The same reply, but as "try again": a 5xx that only means this connection is of no use. */

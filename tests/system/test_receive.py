@@ -172,6 +172,23 @@ def never_an_open_relay(place):
 
 
 @test
+def a_refusing_route_is_told_at_once(place):
+	"""Taken and bounced, a forged sender would get the report."""
+	postern, hop = _postern(place)
+	postern.routes.update({"closed.test": "refuse 5.2.1 closed for good", "busy.test": "refuse 4.2.1 moving"})
+	postern.configure()
+	check("reload-done" in postern.reload(), "reloaded", postern.log()[-1500:])
+	with postern.client() as c:
+		c.command("MAIL FROM:<f@client.test>", 250)
+		for recipient, expected in (("a@closed.test", "550 5.2.1 closed for good"),
+					    ("a@busy.test", "450 4.2.1 moving"), ("a@nowhere.test", "550 5.4.4 ")):
+			reply = c.command(f"RCPT TO:<{recipient}>")
+			check(reply.startswith(expected), f"{recipient}: {expected}", reply)
+		c.command("RCPT TO:<to@hop.test>", 250)
+	postern.stop()
+
+
+@test
 def a_client_certificate_may_relay(place):
 	ca = place.ca()
 	certificate = place.certificate("trusted", "trusted.test")
