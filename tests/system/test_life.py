@@ -8,7 +8,7 @@ import time
 
 from client import Client
 from fakehop import FakeHop
-from place import check, kill_quietly, test, wait_for
+from place import SOURCE, check, kill_quietly, test, wait_for
 from postern import NAME, Postern
 
 
@@ -203,6 +203,21 @@ def a_start_that_cannot_be_says_why(place):
 				      env=postern.environment)
 		check(process.wait(15) not in (0, -signal.SIGKILL), "ends with a status")
 		check(words in place.log("failing"), f"says {words}", place.log("failing"))
+
+
+@test
+def the_configuration_in_the_readme_is_right(place):
+	with open(SOURCE + "/README.md") as f:
+		text = f.read().split("```\n")[1]
+	chain, key = place.certificate("mx", "mx.example.org")
+	for written, ours in (("/etc/letsencrypt/live/mx.example.org/fullchain.pem", chain),
+			      ("/etc/letsencrypt/live/mx.example.org/privkey.pem", key),
+			      ("/etc/postern/internal-ca.pem", place.path("keys/ca.pem"))):
+		check(written in text, f"{written} is in it")
+		text = text.replace(written, ours)
+	path = place.write("postern.conf", text)
+	for command in (["posternctl", "check-config", path], ["posternd", "--check", "-c", path]):
+		place.run([place.build() + "/smtpd/" + command[0], *command[1:]])
 
 
 @test

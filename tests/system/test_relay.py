@@ -7,7 +7,7 @@ import ssl
 
 from fakehop import FakeHop
 from peers import Dovecot, Exim, Postfix
-from place import check, test, wait_for
+from place import check, status_kib, test, wait_for
 from postern import Postern
 
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -353,6 +353,33 @@ def mail_is_unchanged_through_three_hops(place):
 	for p in (first, second, third):
 		p.wait_for_empty_queue()
 		p.stop()
+
+
+@test(weight=8)
+def messages_of_25_megabytes_are_streamed(place):
+	"""In and out over TLS, four at once, unchanged; never whole in memory."""
+	certificate = place.certificate("sink", "sink.test")
+	sink = place.start("sink", [place.build("optimised") + "/tests/bench/smtpsink", "-i", place.path("ids"),
+				    "-c", certificate[0], "-k", certificate[1]])
+	wait_for(lambda: "listening" in place.log("sink"), "the sink")
+	port = place.log("sink").split()[1]
+	postern = Postern(place, routes={"sink.test": f"smtp 127.0.0.1:{port}"}, build="optimised", workers=1,
+			  rules={"sink.test": 'require = "encrypt"'}).start()
+	before = max(status_kib(pid, "VmHWM") for pid in postern.worker_pids())
+	place.run([postern.programs + "/tests/bench/smtpload", "-t", "starttls", "-c", "4", "-s", "12", "-l", "25000000",
+		   f"{place.ip}:{postern.port}"])
+
+	def arrived():
+		with open(place.path("ids")) as f:
+			return [line.split()[1] for line in f]
+	wait_for(lambda: len(arrived()) == 12, lambda: f"{arrived()}", 60)
+	check(arrived() == ["ok"] * 12, "unchanged", arrived())
+	grown = max(status_kib(pid, "VmHWM") for pid in postern.worker_pids()) - before
+	print(f"NOTE 12 messages of 25 MB in and out over TLS: memory grew by {grown} KiB at most")
+	check(grown < 12 << 10, f"memory grew by {grown} KiB")
+	postern.wait_for_empty_queue()
+	postern.stop()
+	check(sink.poll() is None, "the sink lives")
 
 
 @test
