@@ -20,6 +20,10 @@ enum sched_rank {
 /* New mail and mail that was put off take turns: neither starves the other. */
 enum { FRESH, RETRIED, READY_LISTS };
 
+/* Jobs started without a look at the loop's other events: those that end at once would otherwise
+ * follow each other through the whole queue within one turn. */
+enum { BURST_MOST = 64 };
+
 enum { LONGEST_TIMER_MS = 600000 /* so that a wall clock that jumps is noticed */ };
 
 struct sched_destination {
@@ -48,6 +52,7 @@ struct sched {
 	struct list turns[RANK_COUNT]; /* destinations with something to start, in rotation */
 	uint32_t running[RANK_COUNT];
 	uint32_t running_all;
+	uint32_t burst; /* started since the timer last ran */
 	struct sched_jobs jobs;
 	struct sched_heap waiting; /* jobs by due second */
 	struct sched_heap paused;  /* destinations */
@@ -296,6 +301,7 @@ static void start(struct sched *sched, struct sched_destination *d)
 	d->running++;
 	sched->running[d->rank]++;
 	sched->running_all++;
+	sched->burst++;
 	/* to the back of the rotation */
 	list_remove(&d->link);
 	place_destination(sched, d);
@@ -309,7 +315,7 @@ static bool start_round(struct sched *sched, enum sched_rank rank)
 	struct list round, *node;
 	list_init(&round);
 	/* those that start go to the back of turns, those without a share come back after it */
-	while (rank_may_start(sched, rank) && !sched->is_stopped &&
+	while (rank_may_start(sched, rank) && !sched->is_stopped && sched->burst < BURST_MOST &&
 		(node = list_first(&sched->turns[rank])) != NULL) {
 		struct sched_destination *d = LIST_OWNER(node, struct sched_destination, link);
 		if (has_share(sched, d)) {
@@ -342,6 +348,10 @@ static void set_timer(struct sched *sched)
 	struct sched_heap_node *job = sched_heap_first(&sched->waiting);
 	struct sched_heap_node *pause = sched_heap_first(&sched->paused);
 	int64_t after_ms = LONGEST_TIMER_MS;
+	if (sched->burst >= BURST_MOST) { /* on_due goes on, in another turn */
+		tlsio_timer_start(&sched->timer, 0);
+		return;
+	}
 	if (!job && !pause) {
 		tlsio_timer_stop(&sched->timer);
 		return;
@@ -365,6 +375,7 @@ static void on_end_of_turn(void *ctx)
 static void on_due(void *ctx)
 {
 	struct sched *sched = ctx;
+	sched->burst = 0;
 	tlsio_turn_request(&sched->turn);
 }
 

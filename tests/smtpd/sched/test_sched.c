@@ -291,6 +291,51 @@ static void starts_nothing_after_stop(void **state)
 	assert_int_equal(w->count, 0);
 }
 
+struct quick {
+	struct world *w;
+	struct tlsio_turn turn;
+	struct sched_job *ended[STARTED_MOST];
+	size_t ended_count, count;
+};
+
+static void on_quick_start(void *ctx, struct sched_job *job)
+{
+	struct quick *q = ctx;
+	q->count++;
+	q->ended[q->ended_count++] = job;
+	tlsio_turn_request(&q->turn);
+}
+
+static void on_quick_turn(void *ctx)
+{
+	struct quick *q = ctx;
+	while (q->ended_count > 0)
+		sched_finish(q->w->sched, q->ended[--q->ended_count], SCHED_SETTLED, 0);
+}
+
+static void a_long_queue_of_jobs_that_end_at_once_leaves_turns_to_others(void **state)
+{
+	static const struct sched_events quick_events = { on_quick_start };
+	struct world *w = *state;
+	struct quick q = { .w = w };
+	tlsio_turn_init(&q.turn, w->loop, on_quick_turn, &q);
+	sched_free(&w->sched);
+	w->sched = sched_new(w->loop, &w->settings, &quick_events, &q);
+	for (uint64_t i = 1; i <= 1000; i++)
+		sched_add(w->sched, i, STR("a.example"), 0);
+	tlsio_loop_turn(w->loop, false);
+	assert_true(q.count > 0 && q.count < 200);
+	pass_s(w, 0);
+	assert_int_equal(q.count, 1000);
+	assert_int_equal(sched_waiting_count(w->sched), 0);
+	/* and it still waits for what is due later */
+	sched_add(w->sched, 1, STR("a.example"), now_s(w) + 10);
+	pass_s(w, 9);
+	assert_int_equal(q.count, 1000);
+	pass_s(w, 1);
+	assert_int_equal(q.count, 1001);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -308,6 +353,7 @@ int main(void)
 		TEST(the_operator_can_hurry),
 		TEST(a_removed_message_is_not_tried),
 		TEST(starts_nothing_after_stop),
+		TEST(a_long_queue_of_jobs_that_end_at_once_leaves_turns_to_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
