@@ -25,6 +25,7 @@ struct place {
 	struct fake_hop a, b;
 	struct worker_shard *shard;
 	unsigned quiet_calls;
+	int64_t age_s; /* of the next message */
 	struct buf log;
 };
 
@@ -128,7 +129,7 @@ static uint64_t put(struct place *p, const char *sender, uint8_t notify, ...)
 {
 	struct spool_recipient recipients[8] = { 0 };
 	struct spool_envelope e = { .sender = str_of(sender), .recipients = recipients,
-		.received_s = tlsio_loop_time_s(p->loop) };
+		.received_s = tlsio_loop_time_s(p->loop) - p->age_s };
 	uint64_t id = 0;
 	const char *address;
 	va_list args;
@@ -374,6 +375,57 @@ static void a_message_removed_under_way_is_not_bounced(void **state)
 	assert_false(logged(p, "not kept"));
 }
 
+static void mail_tried_for_days_is_given_up_and_told(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	fake_hop_add(&p->a, "RCPT TO:<one", "451 4.7.1 greylisted\r\n", FAKE_HOP_SAY);
+	p->age_s = 6 * 24 * 3600;
+	put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
+	wait_for(p, &p->b, "DATA");
+	settle(p);
+	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 1);
+	assert_non_null(strstr(buf_text(&p->b.data), "Action: failed"));
+	assert_non_null(strstr(buf_text(&p->b.data), "greylisted"));
+	assert_null(strstr(buf_text(&p->b.data), "two@y.test"));
+	assert_int_equal(messages(p), 0);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+static void a_drain_waits_for_the_report_on_its_way_to_the_disk(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	fake_hop_add(&p->a, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
+	uint64_t id = put(p, "s@back.test", 0, "one@x.test", NULL);
+	while (said(&p->a, "RCPT") == 0)
+		tlsio_loop_turn(p->loop, true);
+	worker_shard_drain(p->shard);
+	settle(p);
+	assert_int_equal(p->quiet_calls, 1);
+	assert_int_equal(p->b.connections, 0); /* nothing new begins */
+	assert_int_equal(messages(p), 1);
+	assert_true(spool_next_id(worker_shard_spool(p->shard), 0) != id); /* the report */
+}
+
+static void mail_cut_off_midway_is_there_at_the_next_start(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	fake_hop_add_once(&p->a, ".", NULL, FAKE_HOP_SILENT);
+	put(p, "s@back.test", 0, "one@x.test", NULL);
+	while (p->a.data.length == 0)
+		tlsio_loop_turn(p->loop, true);
+	reload(p, BOTH_TO_A);
+	worker_shard_free(&p->shard);
+	begin(p, BOTH_TO_A);
+	wait_for(p, &p->a, "<end>\nEHLO");
+	settle(p);
+	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 2);
+	assert_int_equal(messages(p), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,6 +440,9 @@ int main(void)
 		T(nobody_is_told_of_a_failed_report),
 		T(never_means_never),
 		T(a_message_removed_under_way_is_not_bounced),
+		T(mail_tried_for_days_is_given_up_and_told),
+		T(a_drain_waits_for_the_report_on_its_way_to_the_disk),
+		T(mail_cut_off_midway_is_there_at_the_next_start),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

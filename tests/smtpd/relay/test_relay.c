@@ -111,6 +111,30 @@ static void retries_a_dead_connection_only_once(void **state)
 	assert_int_equal(f->hop.connections, 2);
 }
 
+/* It may have been taken: never sent again at once, as one is that only met a dead connection. */
+static void a_lost_final_answer_on_a_pooled_connection_is_not_sent_again_at_once(void **state)
+{
+	static const char *const extensions[] = { "", "PIPELINING", "PIPELINING CHUNKING" };
+	struct relay_fixture *f = *state;
+	struct buf large = { 0 };
+	buf_append_text(&large, "Subject: large\r\n\r\n");
+	while (large.length < 70000)
+		buf_append_text(&large, "a line of some bytes, so that BDAT is worth it\r\n");
+	for (size_t i = 0; i < 3; i++) {
+		f->hop.ehlo = extensions[i];
+		f->hop.rule_count = 0;
+		relay_fixture_send(f, relay_fixture_message(f, "", SMALL, "one@y.test", NULL), "may");
+		unsigned connections = f->hop.connections, messages = f->hop.messages;
+		fake_hop_add(&f->hop, ".", NULL, FAKE_HOP_RESET);
+		uint64_t id = relay_fixture_message(f, "", buf_text(&large), "one@y.test", NULL);
+		relay_fixture_send(f, id, "may");
+		assert_int_equal(f->outcomes[0].kind, RELAY_DEFERRED);
+		assert_int_equal(f->hop.connections, connections);
+		assert_int_equal(f->hop.messages, messages);
+	}
+	buf_release(&large);
+}
+
 static void tells_each_recipient_its_own_outcome(void **state)
 {
 	static const char *const modes[] = { "", "PIPELINING" };
@@ -363,6 +387,7 @@ int main(void)
 		T(survives_a_pooled_connection_that_died),
 		T(survives_a_pooled_connection_that_says_421),
 		T(retries_a_dead_connection_only_once),
+		T(a_lost_final_answer_on_a_pooled_connection_is_not_sent_again_at_once),
 		T(tells_each_recipient_its_own_outcome),
 		T(splits_recipients_into_transactions),
 		T(too_many_recipients_go_in_another_transaction),
