@@ -56,7 +56,7 @@ def check_manual():
 	pages = [f for f in sorted(os.listdir(folder)) if re.search(r"\.[1-8]$", f)]
 	groff = shutil.which("groff")
 	for page in pages if groff else []:
-		words = output(groff, "-man", "-Tutf8", "-ww", "-z", os.path.join(folder, page))
+		words = output(groff, "-mandoc", "-Tutf8", "-ww", "-z", os.path.join(folder, page))
 		check(f"manual page {page} renders", words.strip().splitlines()[0] if words.strip() else "")
 	for program in PROGRAMS:
 		name = os.path.basename(program)
