@@ -33,7 +33,7 @@ struct control_answer {
 	struct tlsio_stream *stream;
 	struct tlsio_timer next_slice;
 	struct buf out;
-	bool has_begun, is_over;
+	bool is_over;
 	void (*step)(void *state, struct control_answer *answer);
 	void (*end_state)(void *state);
 	void *state;
@@ -126,7 +126,6 @@ static void run(struct control_answer *a, struct str line)
 {
 	struct control_request request;
 	struct err err;
-	a->has_begun = true;
 	if (control_request_parse(line, &request, &err) < 0) {
 		control_answer_error(a, "%s", err.text);
 		return;
@@ -148,10 +147,6 @@ static void on_input(void *ctx)
 	struct control_answer *a = ctx;
 	struct str in = tlsio_stream_input(a->stream);
 	size_t end = str_find(in, '\n');
-	if (a->has_begun) {
-		tlsio_stream_consume(a->stream, in.length); /* more than one request: ignored */
-		return;
-	}
 	if (end == in.length && end < CONTROL_REQUEST_BYTES)
 		return;
 	if (end == in.length)
@@ -159,6 +154,9 @@ static void on_input(void *ctx)
 	else
 		run(a, str_head(in, end));
 	tlsio_stream_consume(a->stream, end == in.length ? end : end + 1);
+	/* One request is answered. That a client has closed its side is not looked at before the answer
+	 * is out: behind an end there would be no more events, no room and no limit of time. */
+	tlsio_stream_pause(a->stream);
 	if (!send_slice(a))
 		go_on(a);
 }
@@ -179,12 +177,9 @@ static void on_timeout(void *ctx)
 
 static void on_end(void *ctx, enum tlsio_end end, const struct err *why)
 {
+	(void)end;
 	(void)why;
-	struct control_answer *a = ctx;
-	/* a client may close its side after the request and still read the answer */
-	if (end == TLSIO_END_CLOSED && a->has_begun)
-		return;
-	answer_free(a);
+	answer_free(ctx);
 }
 
 static const struct tlsio_stream_events stream_events = { .on_input = on_input, .on_room = on_room,
