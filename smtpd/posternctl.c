@@ -25,6 +25,7 @@ struct hand {
 	bool is_json, is_sure;
 	struct buf out;
 	bool is_open;	 /* a JSON object has begun */
+	bool has_recipient; /* in it */
 	uint64_t found;	 /* records or bytes that came */
 	int64_t messages, message_bytes;
 };
@@ -140,9 +141,10 @@ static void close_json(struct hand *h)
 static void put_json(struct hand *h, const struct control_record *record)
 {
 	if (str_equal(record->name, STR("recipient")) && h->is_open) {
-		if (buf_str(&h->out).at[h->out.length - 1] != '[')
+		if (h->has_recipient)
 			buf_append_byte(&h->out, ',');
 		control_print_json(&h->out, record, false);
+		h->has_recipient = true;
 		return;
 	}
 	close_json(h);
@@ -150,6 +152,7 @@ static void put_json(struct hand *h, const struct control_record *record)
 	control_print_json(&h->out, record, is_message);
 	buf_append_text(&h->out, is_message ? ",\"recipients\":[" : "\n");
 	h->is_open = is_message;
+	h->has_recipient = false;
 }
 
 static void on_queue_record(void *ctx, const struct control_record *record)
