@@ -42,6 +42,17 @@ static bool check_content(const struct session_machine *m, struct session_refusa
 	return true;
 }
 
+/* A first line that begins with a blank would go on with our Received field as if it were ours: an
+ * empty line before it makes it the body that it is. */
+static int write_content(struct session_machine *m, struct str content, struct err *err)
+{
+	bool is_first = m->transaction->decoder.content_bytes == content.length;
+	if (is_first && (content.at[0] == ' ' || content.at[0] == '\t') &&
+		m->actions->store_write(m->ctx, STR("\r\n"), err) != 0)
+		return -1;
+	return m->actions->store_write(m->ctx, content, err);
+}
+
 static void keep(struct session_machine *m, struct str content)
 {
 	struct session_transaction *t = m->transaction;
@@ -52,7 +63,7 @@ static void keep(struct session_machine *m, struct str content)
 		smtp_trace_scan(&t->scan, content);
 	if (!check_content(m, &t->refusal)) {
 		give_up(m);
-	} else if (content.length && m->actions->store_write(m->ctx, content, &why) != 0) {
+	} else if (content.length && write_content(m, content, &why) != 0) {
 		refuse_store(&t->refusal, &why);
 		give_up(m);
 	}
@@ -180,8 +191,11 @@ void session_data_run_chunk(struct session_machine *m, struct str argument,
 	if (m->phase == SESSION_PHASE_RCPT)
 		begin_content(m, SMTP_DOTS_CHUNK);
 	session_machine_enter(m, SESSION_PHASE_CHUNK);
-	if (!m->chunk_left)
-		end_chunk(m);
+	if (m->chunk_left)
+		return;
+	end_chunk(m);
+	if (m->phase == SESSION_PHASE_CHUNKED)
+		session_machine_count_idle(m);
 }
 
 static size_t take_chunk(struct session_machine *m, struct str input)
@@ -225,6 +239,7 @@ void session_data_stored(struct session_machine *m, uint64_t id, const struct er
 	spool_id_format(id, text + sizeof("OK queued as ") - 1);
 	m->accepted++;
 	m->idle_commands = 0;
+	m->put_off = 0;
 	session_machine_reset(m);
 	session_machine_reply(m, 250, "2.0.0", text);
 }

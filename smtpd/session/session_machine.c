@@ -119,13 +119,17 @@ void session_machine_reply(struct session_machine *m, int code, const char *enha
 	m->actions->reply(m->ctx, line, length);
 }
 
+/* A client may go on with as many recipients as a message may have (1000) and be told 452 for each;
+ * without an end it would only fill the log. */
+#define PUT_OFF_MOST 1000
+
 void session_machine_refuse(struct session_machine *m, enum smtp_verb verb, struct str argument,
 	const struct session_refusal *refusal)
 {
 	/* replying comes last: it may move the bytes that argument points at */
 	m->actions->note_refusal(m->ctx, verb, argument, refusal);
 	session_machine_reply(m, refusal->code, refusal->enhanced, refusal->text);
-	if (refusal->code >= 500)
+	if (refusal->code >= 500 || ++m->put_off > PUT_OFF_MOST)
 		m->errors++;
 	if (refusal->code == 421)
 		session_machine_end(m, "refused");
@@ -230,7 +234,7 @@ static bool check_line(const struct session_machine *m, const struct session_com
 #define IDLE_COMMANDS 100
 
 /* Commands that bring no mail nearer are mistakes beyond a hundred for each message. */
-static void count_idle(struct session_machine *m)
+void session_machine_count_idle(struct session_machine *m)
 {
 	if (m->idle_commands < IDLE_COMMANDS)
 		m->idle_commands++;
@@ -265,7 +269,7 @@ static void run_line(struct session_machine *m, struct str line)
 	}
 	row->run(m, command.argument, &parsed);
 	if (row->flags & IDLE)
-		count_idle(m);
+		session_machine_count_idle(m);
 }
 
 static size_t refuse_bare_lf(struct session_machine *m, size_t used)

@@ -71,6 +71,7 @@ struct session_machine {
 	uint32_t refused;			 /* messages */
 	uint16_t errors;
 	uint16_t idle_commands; /* NOOP and the like since the last message */
+	uint16_t put_off;	/* commands answered with 4xx since the last message */
 	uint8_t phase;		/* enum session_phase */
 	uint8_t resume;		/* phase behind DELAYED, SKIPPING and a CHUNK without transaction */
 	uint8_t tls;		/* enum session_tls_mode */
@@ -122,6 +123,8 @@ void session_machine_reply(struct session_machine *m, int code, const char *enha
 /* Reply, note, and count as a mistake; too many end the session. */
 void session_machine_refuse(struct session_machine *m, enum smtp_verb verb, struct str argument,
 	const struct session_refusal *refusal);
+/* A command that brings no mail nearer was run: too many are mistakes. */
+void session_machine_count_idle(struct session_machine *m);
 /* No transaction (any more): abandon what there is; READY, or GREETED before EHLO. */
 void session_machine_reset(struct session_machine *m);
 void session_machine_end(struct session_machine *m, const char *reason);

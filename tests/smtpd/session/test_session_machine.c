@@ -386,6 +386,35 @@ static void too_many_errors_end_the_session(void **state)
 	assert_int_equal(r->machine.phase, SESSION_PHASE_ENDED);
 }
 
+/* What is answered 250 or 452 costs a client nothing; it still may not go on for ever. */
+static void storms_without_an_error_end_the_session(void **state)
+{
+	struct record *r = *state;
+	static const char envelope[] = "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@ours.example>\r\n";
+	static const struct {
+		const char *line;
+		int least, most; /* how many are taken */
+	} rows[] = {
+		{ "BDAT 0\r\n", 100, 400 },
+		{ "NOOP\r\n", 100, 400 },
+		{ "RCPT TO:<b@ours.example>\r\n", 1000, 1400 }, /* 452 behind the hundredth */
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int count = 0;
+		start(r);
+		feed(r, envelope);
+		r->settings.errors_soft = r->settings.errors_hard;
+		while (r->machine.phase != SESSION_PHASE_ENDED && count < 5000) {
+			feed(r, rows[i].line);
+			count++;
+		}
+		assert_in_range(count, rows[i].least, rows[i].most);
+		assert_string_equal(r->machine.end_reason, "too-many-errors");
+		session_machine_clear(&r->machine);
+		buf_clear(&r->said);
+	}
+}
+
 static void is_small_while_idle(void **state)
 {
 	(void)state;
@@ -409,6 +438,7 @@ int main(void)
 		TEST(pieces_make_no_difference),
 		TEST(delays_are_a_phase),
 		TEST(too_many_errors_end_the_session),
+		TEST(storms_without_an_error_end_the_session),
 		cmocka_unit_test(is_small_while_idle),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
