@@ -217,7 +217,7 @@ static bool fails(struct fake_disk *d, bool *ret_half)
 	switch (d->fault) {
 	case FAKE_DISK_SHORT_ENOSPC:
 	case FAKE_DISK_FULL:
-		d->next_fail = d->fault == FAKE_DISK_FULL ? 3 : 1;
+		d->next_fail = d->fault == FAKE_DISK_FULL ? 2 : 1;
 		*ret_half = true;
 		return false;
 	case FAKE_DISK_SHORT:
@@ -513,6 +513,11 @@ void fake_disk_fail_at(struct fake_disk *disk, uint64_t at, enum fake_disk_fault
 void fake_disk_power_off_at(struct fake_disk *disk, uint64_t at)
 {
 	disk->power_off_at = at;
+}
+
+void fake_disk_power_off(struct fake_disk *disk)
+{
+	disk->has_power = false;
 }
 
 unsigned fake_disk_failures(const struct fake_disk *disk)

@@ -20,7 +20,7 @@ enum fake_disk_fault {
 	FAKE_DISK_ENOSPC,
 	FAKE_DISK_SHORT,	/* half of a read or write; no error */
 	FAKE_DISK_SHORT_ENOSPC, /* half of a write; the next call fails */
-	FAKE_DISK_FULL,		/* half of a write; the next three calls fail */
+	FAKE_DISK_FULL,		/* half of a write; the next two calls fail */
 	FAKE_DISK_POWER,	/* this call and all after it fail, until fake_disk_power_on */
 	FAKE_DISK_FAULTS,
 };
@@ -42,6 +42,8 @@ uint64_t fake_disk_count(const struct fake_disk *disk);
 void fake_disk_fail_at(struct fake_disk *disk, uint64_t at, enum fake_disk_fault fault);
 /* Besides, power is lost at this call; 0: not. */
 void fake_disk_power_off_at(struct fake_disk *disk, uint64_t at);
+/* Now. */
+void fake_disk_power_off(struct fake_disk *disk);
 /* How often the fault came. */
 unsigned fake_disk_failures(const struct fake_disk *disk);
 const char *fake_disk_fault_name(enum fake_disk_fault fault);

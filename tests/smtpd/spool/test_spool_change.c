@@ -168,6 +168,52 @@ static void a_full_disk_is_a_limit_and_passes(void **state)
 	assert_true(fixture_was_told(&w->f, id));
 }
 
+static void kill_and_reopen(struct world *w)
+{
+	fake_disk_power_off(w->disk);
+	fixture_close(&w->f);
+	fake_disk_power_on(w->disk, FAKE_DISK_KEEP_ALL);
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+}
+
+/* Several messages in one write, of which half gets through: whole ones among it. */
+static void lose_a_write(struct world *w, enum fake_disk_fault fault)
+{
+	struct fixture_done done[6];
+	for (uint64_t i = 0; i < 6; i++)
+		fixture_send(&w->f, i, 1000, 1, &done[i]);
+	fake_disk_fail_at(w->disk, fake_disk_count(w->disk) + 1, fault);
+	fixture_pass_ms(&w->f, 0);
+	for (int i = 0; i < 6; i++)
+		assert_true(done[i].is_done && !done[i].is_durable);
+}
+
+static void a_failed_write_leaves_nothing_behind(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = fixture_send_durably(&w->f, 1, 1000, 1);
+	lose_a_write(w, FAKE_DISK_SHORT_ENOSPC);
+	kill_and_reopen(w);
+	assert_int_equal(w->f.told_count, 1);
+	assert_true(fixture_was_told(&w->f, id));
+	assert_int_equal(w->f.troubles, 0);
+}
+
+static void what_could_not_be_wiped_is_wiped_by_the_next_write(void **state)
+{
+	struct world *w = *state;
+	/* the next write ends just where a whole message of the lost one begins */
+	fixture_send_durably(&w->f, 9, 10, 1);
+	lose_a_write(w, FAKE_DISK_FULL);
+	fake_disk_fail_at(w->disk, 0, FAKE_DISK_EIO);
+	fixture_pass_ms(&w->f, 10);
+	uint64_t id = fixture_send_durably(&w->f, 0, 1000, 1);
+	kill_and_reopen(w);
+	assert_int_equal(w->f.told_count, 2);
+	assert_true(fixture_was_told(&w->f, id));
+	assert_int_equal(w->f.troubles, 0);
+}
+
 static void a_failed_sync_stops_the_spool(void **state)
 {
 	struct world *w = *state;
@@ -206,6 +252,8 @@ int main(void)
 		TEST(a_message_for_a_thousand_survives_piecemeal_settling),
 		TEST(an_envelope_too_large_for_a_segment_is_refused),
 		TEST(a_full_disk_is_a_limit_and_passes),
+		TEST(a_failed_write_leaves_nothing_behind),
+		TEST(what_could_not_be_wiped_is_wiped_by_the_next_write),
 		TEST(a_failed_sync_stops_the_spool),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

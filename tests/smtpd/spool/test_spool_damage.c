@@ -112,7 +112,7 @@ static void damage_is_told_from_a_torn_end_after_a_kill(void **state)
 	/* killed: no END; the mark that was written when all was quiet is what proves */
 	struct fixture dead = w->f;
 	w->f.spool = NULL;
-	fake_disk_fail_at(w->disk, fake_disk_count(w->disk) + 1, FAKE_DISK_POWER);
+	fake_disk_power_off(w->disk);
 	fixture_close(&dead);
 	fake_disk_power_on(w->disk, FAKE_DISK_KEEP_ALL);
 	char *bytes = fake_disk_file(w->disk, ".segment", 0, &length);

@@ -146,7 +146,7 @@ static void live(struct model *m)
 		/* one here and there stays: its segment is emptied by copying */
 		if (i % 5 == 1)
 			send(m, 2000, 2);
-		fixture_pass_ms(&m->f, i % 2);
+		fixture_pass_ms(&m->f, i % 4 * 200);
 		if (last)
 			settle_all(m, last);
 		last = next;
