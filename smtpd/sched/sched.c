@@ -24,10 +24,31 @@ enum { FRESH, RETRIED, READY_LISTS };
  * follow each other through the whole queue within one turn. */
 enum { BURST_MOST = 64 };
 
-enum { LONGEST_TIMER_MS = 600000 /* so that a wall clock that jumps is noticed */ };
+/* Destinations with something to start: FIRST has nothing running yet, MORE has. */
+enum turn {
+	TURN_FIRST_WORKS,
+	TURN_FIRST_UNTESTED,
+	TURN_MORE_WORKS,
+	TURN_MORE_UNTESTED,
+	TURN_FAILS,
+	TURN_COUNT
+};
+/* When slots are short they go round like this: to destinations that have none before those that
+ * want one more, but nobody is left out for ever. */
+static const enum turn schedule[] = { TURN_FIRST_WORKS, TURN_FIRST_UNTESTED, TURN_FIRST_WORKS,
+	TURN_FIRST_UNTESTED, TURN_MORE_WORKS, TURN_FIRST_WORKS, TURN_FIRST_UNTESTED,
+	TURN_MORE_UNTESTED, TURN_FIRST_WORKS, TURN_FIRST_UNTESTED, TURN_FAILS };
+enum { SCHEDULE = sizeof(schedule) / sizeof(schedule[0]) };
+
+enum {
+	LONGEST_TIMER_MS = 600000, /* so that a wall clock that jumps is noticed */
+	/* destinations without jobs, of which we remember how they did */
+	IDLE_MOST = 10000,
+	IDLE_MS = 3600000,
+};
 
 struct sched_destination {
-	struct list link; /* on sched->turns[rank] while a job of it may start */
+	struct list link; /* on one of sched->turns while a job of it may start, or on sched->idle */
 	struct list ready[READY_LISTS];
 	struct list waiting;
 	struct sched_heap_node pause; /* due: monotonic ms */
@@ -36,7 +57,10 @@ struct sched_destination {
 	uint32_t running;
 	uint32_t concurrency;
 	uint8_t rank;
+	uint8_t turn;	   /* the list that link is on */
 	uint8_t next_list; /* whose turn it is, FRESH or RETRIED */
+	bool is_idle;
+	int64_t idle_since_ms;
 	UT_hash_handle hh;
 	uint32_t key_length;
 	char key[];
@@ -49,7 +73,10 @@ struct sched {
 	void *ctx;
 	bool is_stopped;
 	struct sched_destination *destinations;
-	struct list turns[RANK_COUNT]; /* destinations with something to start, in rotation */
+	struct list turns[TURN_COUNT]; /* of destinations; in rotation */
+	unsigned next_turn;	       /* index in schedule */
+	struct list idle;	       /* destinations without jobs, longest first */
+	uint32_t idle_count;
 	uint32_t running[RANK_COUNT];
 	uint32_t running_all;
 	uint32_t burst; /* started since the timer last ran */
@@ -67,12 +94,25 @@ static bool has_ready(const struct sched_destination *d)
 	return !list_is_empty(&d->ready[FRESH]) || !list_is_empty(&d->ready[RETRIED]);
 }
 
+static enum turn turn_of(const struct sched_destination *d)
+{
+	if (d->rank == RANK_FAILS)
+		return TURN_FAILS;
+	if (d->rank == RANK_WORKS)
+		return d->running ? TURN_MORE_WORKS : TURN_FIRST_WORKS;
+	return d->running ? TURN_MORE_UNTESTED : TURN_FIRST_UNTESTED;
+}
+
 /* Puts it into or out of the rotation, as its state says. Call after every change. */
 static void place_destination(struct sched *sched, struct sched_destination *d)
 {
 	bool may_start = has_ready(d) && d->pause.place == 0 && d->running < d->concurrency;
+	assert(!d->is_idle);
+	if (may_start && d->turn != turn_of(d))
+		list_remove(&d->link);
 	if (may_start && !list_is_linked(&d->link)) {
-		list_push_back(&sched->turns[d->rank], &d->link);
+		d->turn = (uint8_t)turn_of(d);
+		list_push_back(&sched->turns[d->turn], &d->link);
 		tlsio_turn_request(&sched->turn);
 	} else if (!may_start) {
 		list_remove(&d->link);
@@ -89,6 +129,11 @@ static struct sched_destination *find_destination(struct sched *sched, struct st
 static struct sched_destination *get_destination(struct sched *sched, struct str key)
 {
 	struct sched_destination *d = find_destination(sched, key);
+	if (d && d->is_idle) {
+		list_remove(&d->link);
+		d->is_idle = false;
+		sched->idle_count--;
+	}
 	if (d)
 		return d;
 	d = mem_zero(sizeof(*d) + key.length + 1);
@@ -103,20 +148,37 @@ static struct sched_destination *get_destination(struct sched *sched, struct str
 	return d;
 }
 
-/* Without jobs it is forgotten, but for one that must not be bothered yet. */
-static void forget_if_idle(struct sched *sched, struct sched_destination *d)
+static void forget_idle(struct sched *sched)
+{
+	int64_t now_ms = tlsio_loop_now_ms(sched->loop);
+	struct list *node;
+	while ((node = list_first(&sched->idle)) != NULL) {
+		struct sched_destination *d = LIST_OWNER(node, struct sched_destination, link);
+		if (sched->idle_count <= IDLE_MOST && now_ms - d->idle_since_ms < IDLE_MS)
+			return;
+		list_remove(node);
+		sched->idle_count--;
+		HASH_DELETE(hh, sched->destinations, d);
+		free(d);
+	}
+}
+
+/* Without jobs it is remembered for a while: whether it works is worth knowing. */
+static void rest_if_idle(struct sched *sched, struct sched_destination *d)
 {
 	if (d->job_count || d->pause.place)
 		return;
 	list_remove(&d->link);
-	HASH_DELETE(hh, sched->destinations, d);
-	free(d);
+	list_push_back(&sched->idle, &d->link);
+	d->is_idle = true;
+	d->idle_since_ms = tlsio_loop_now_ms(sched->loop);
+	sched->idle_count++;
+	forget_idle(sched);
 }
 
 static void set_rank(struct sched *sched, struct sched_destination *d, enum sched_rank rank)
 {
-	if (d->rank != rank)
-		list_remove(&d->link);
+	list_remove(&d->link);
 	d->rank = (uint8_t)rank;
 	place_destination(sched, d);
 }
@@ -151,7 +213,7 @@ static void end_pause(struct sched *sched, struct sched_destination *d)
 {
 	sched_heap_remove(&sched->paused, &d->pause);
 	place_destination(sched, d);
-	forget_if_idle(sched, d);
+	rest_if_idle(sched, d);
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
@@ -195,7 +257,7 @@ static void free_job(struct sched *sched, struct sched_job *job)
 	free(job);
 	d->job_count--;
 	place_destination(sched, d);
-	forget_if_idle(sched, d);
+	rest_if_idle(sched, d);
 }
 
 void sched_add(struct sched *sched, uint64_t message, struct str destination, int64_t due_s)
@@ -270,8 +332,9 @@ static struct sched_job *take_job(struct sched_destination *d)
 	return LIST_OWNER(node, struct sched_job, link);
 }
 
-/* Slots that this rank may have in all: destinations that fail hold theirs for minutes, and must
- * leave room for those that work; untested ones may turn out so. */
+/* Slots that this rank may have in all. Destinations that fail hold theirs for minutes: a quarter
+ * while slots are free, a sixteenth when they are short. Untested ones may turn out so, and leave
+ * a quarter to those that work. */
 static bool rank_may_start(const struct sched *sched, enum sched_rank rank)
 {
 	uint32_t most = (uint32_t)sched->settings->running_most;
@@ -279,7 +342,8 @@ static bool rank_may_start(const struct sched *sched, enum sched_rank rank)
 	if (sched->running_all >= most)
 		return false;
 	if (rank == RANK_FAILS)
-		return failing < (most + 3) / 4;
+		return failing < (most + 15) / 16 ||
+		       (failing < most / 4 && sched->running_all < most * 3 / 4);
 	if (rank == RANK_UNTESTED)
 		return failing + sched->running[RANK_UNTESTED] < (3 * most + 3) / 4;
 	return true;
@@ -308,29 +372,29 @@ static void start(struct sched *sched, struct sched_destination *d)
 	sched->events->start(sched->ctx, job);
 }
 
-/* One round: every destination of the rank may start one job. True: something was started. */
-static bool start_round(struct sched *sched, enum sched_rank rank)
+static struct sched_destination *next_of(struct sched *sched, enum turn turn)
 {
-	bool has_started = false;
-	struct list round, *node;
-	list_init(&round);
-	/* those that start go to the back of turns, those without a share come back after it */
-	while (rank_may_start(sched, rank) && !sched->is_stopped && sched->burst < BURST_MOST &&
-		(node = list_first(&sched->turns[rank])) != NULL) {
+	/* at FIRST the first will do; of MORE there are no more than slots, since each has one */
+	LIST_EACH(node, &sched->turns[turn]) {
 		struct sched_destination *d = LIST_OWNER(node, struct sched_destination, link);
-		if (has_share(sched, d)) {
+		if (!rank_may_start(sched, (enum sched_rank)d->rank))
+			return NULL;
+		if (has_share(sched, d))
+			return d;
+	}
+	return NULL;
+}
+
+static void start_all(struct sched *sched)
+{
+	unsigned in_vain = 0;
+	while (in_vain < SCHEDULE && !sched->is_stopped && sched->burst < BURST_MOST) {
+		struct sched_destination *d = next_of(sched, schedule[sched->next_turn]);
+		sched->next_turn = (sched->next_turn + 1) % SCHEDULE;
+		in_vain = d ? 0 : in_vain + 1;
+		if (d)
 			start(sched, d);
-			has_started = true;
-		} else {
-			list_remove(node);
-			list_push_back(&round, node);
-		}
 	}
-	while ((node = list_first(&round)) != NULL) {
-		list_remove(node);
-		list_push_back(&sched->turns[rank], node);
-	}
-	return has_started;
 }
 
 static void wake_due(struct sched *sched)
@@ -367,8 +431,7 @@ static void on_end_of_turn(void *ctx)
 {
 	struct sched *sched = ctx;
 	wake_due(sched);
-	for (int rank = 0; rank < RANK_COUNT; rank++)
-		start_round(sched, (enum sched_rank)rank);
+	start_all(sched);
 	set_timer(sched);
 }
 
@@ -457,8 +520,9 @@ struct sched *sched_new(struct tlsio_loop *loop, const struct sched_settings *se
 	sched->settings = settings;
 	sched->events = events;
 	sched->ctx = ctx;
-	for (int i = 0; i < RANK_COUNT; i++)
+	for (int i = 0; i < TURN_COUNT; i++)
 		list_init(&sched->turns[i]);
+	list_init(&sched->idle);
 	tlsio_timer_init(&sched->timer, loop, on_due, sched);
 	tlsio_turn_init(&sched->turn, loop, on_end_of_turn, sched);
 	return sched;

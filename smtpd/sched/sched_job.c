@@ -5,6 +5,8 @@
 
 #include "libtlsio/base/mem.h"
 
+_Static_assert(sizeof(struct sched_job) < 100, "there is one per message and destination");
+
 static struct sched_job **chain_of(const struct sched_jobs *jobs, uint64_t message)
 {
 	/* ids count upwards: mix, so that neighbours spread */

@@ -17,6 +17,9 @@ int spool_load_record(struct spool *spool, struct spool_position at, uint32_t by
 	if (!segment)
 		return err_set(err, ERR_SYSTEM, "message %s: segment %08x is missing",
 			spool_id_format(id, name), (unsigned)at.segment);
+	if (at.offset > segment->size_bytes || bytes > segment->size_bytes - at.offset)
+		return err_set(err, ERR_SYSTEM, "message %s: a record beyond the end of segment %08x",
+			spool_id_format(id, name), (unsigned)at.segment);
 	buf_clear(ret);
 	char *into = buf_reserve(ret, bytes);
 	if (spool_disk_read_all(spool->disk, segment->fd, into, bytes, at.offset) < 0) {
