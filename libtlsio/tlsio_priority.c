@@ -8,11 +8,13 @@
 #include "libtlsio/base/list.h"
 #include "libtlsio/base/mem.h"
 
-/* Suites and groups in our order. Safe renegotiation is demanded of 1.2 peers (RFC 9325 3.5);
- * extended master secret is always offered by GnuTLS. */
+/* Suites and groups in our order. Safe renegotiation is demanded of 1.2 peers (RFC 9325 3.5) once
+ * the version is known, in tlsio_session: GnuTLS's %SAFE_RENEGOTIATION would ask it of peers too
+ * that offer TLS 1.3 alone and rightly say nothing of it. Extended master secret is always offered
+ * by GnuTLS. */
 #define SUITES                                                                                     \
 	":-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305"             \
-	":+AES-128-GCM:-MAC-ALL:+AEAD:%SERVER_PRECEDENCE:%SAFE_RENEGOTIATION"
+	":+AES-128-GCM:-MAC-ALL:+AEAD:%SERVER_PRECEDENCE"
 #define GROUPS ":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1"
 /* Only in a GnuTLS built with it; a classical share stays the one sent first. */
 #define HYBRID_GROUP ":+GROUP-X25519-MLKEM768"

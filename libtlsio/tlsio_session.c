@@ -71,6 +71,10 @@ static int step_handshake(struct tlsio_session *s)
 	/* What GnuTLS calls an end of input depends on where in a message it came. */
 	if (s->wire.has_ended && rc < 0 && rc != GNUTLS_E_FATAL_ALERT_RECEIVED)
 		return GNUTLS_E_PREMATURE_TERMINATION;
+	/* RFC 9325 3.5, RFC 5746. TLS 1.3 knows no renegotiation. */
+	if (rc == 0 && gnutls_protocol_get_version(s->tls) == GNUTLS_TLS1_2 &&
+		!gnutls_safe_renegotiation_status(s->tls))
+		return GNUTLS_E_SAFE_RENEGOTIATION_FAILED;
 	return rc;
 }
 

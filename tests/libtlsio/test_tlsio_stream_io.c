@@ -34,7 +34,7 @@ static ssize_t raw_push(gnutls_transport_ptr_t ctx, const void *bytes, size_t le
 	return p->transport->kind->write(p->transport, &part, 1);
 }
 
-static void raw_begin(struct fixture *f, struct raw_peer *p, const char *priority)
+static void raw_start(struct fixture *f, struct raw_peer *p, const char *priority)
 {
 	struct err err;
 	f->loop = tlsio_loop_new(NULL);
@@ -54,6 +54,11 @@ static void raw_begin(struct fixture *f, struct raw_peer *p, const char *priorit
 		fake_loop_advance(f->loop, 0);
 	assert_int_equal(rc, 0);
 	fake_loop_advance(f->loop, 0);
+}
+
+static void raw_begin(struct fixture *f, struct raw_peer *p, const char *priority)
+{
+	raw_start(f, p, priority);
 	assert_int_equal(f->s.secured, 1);
 }
 
@@ -124,6 +129,29 @@ static void renegotiation_neither_crashes_nor_hangs(void **state)
 		assert_int_equal(f.s.end, TLSIO_END_TLS);
 	}
 	assert_int_equal(f.s.secured, 1);
+	raw_end(&f, &p);
+}
+
+static void a_tls13_client_need_not_speak_of_renegotiation(void **state)
+{
+	(void)state;
+	struct fixture f = { 0 };
+	struct raw_peer p = { 0 };
+	raw_begin(&f, &p, "NORMAL:-VERS-ALL:+VERS-TLS1.3:%DISABLE_SAFE_RENEGOTIATION");
+	assert_int_equal(f.s.secured, 1);
+	assert_int_equal(f.s.ends, 0);
+	raw_end(&f, &p);
+}
+
+static void a_tls12_client_without_safe_renegotiation_is_refused(void **state)
+{
+	(void)state;
+	struct fixture f = { 0 };
+	struct raw_peer p = { 0 };
+	raw_start(&f, &p, "NORMAL:-VERS-ALL:+VERS-TLS1.2:%DISABLE_SAFE_RENEGOTIATION");
+	assert_int_equal(f.s.secured, 0);
+	assert_int_equal(f.s.ends, 1);
+	assert_int_equal(f.s.end, TLSIO_END_TLS);
 	raw_end(&f, &p);
 }
 
@@ -211,6 +239,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(key_updates_pass_unnoticed),
 		cmocka_unit_test(renegotiation_neither_crashes_nor_hangs),
+		cmocka_unit_test(a_tls13_client_need_not_speak_of_renegotiation),
+		cmocka_unit_test(a_tls12_client_without_safe_renegotiation_is_refused),
 		cmocka_unit_test(a_goodbye_behind_bytes_needs_no_further_event),
 		cmocka_unit_test(a_flight_of_many_records_is_one_input),
 		cmocka_unit_test(the_end_of_a_turn_is_one_flight),
