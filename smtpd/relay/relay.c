@@ -168,6 +168,7 @@ static void try_next_address(struct relay_job *job)
 	job->stays_in_clear = false;
 	job->address_tried++;
 	if (job->address_tried < job->address_count) {
+		job->facts = (struct relay_job_facts){ 0 }; /* they were this address's */
 		advance(job);
 		return;
 	}
@@ -217,6 +218,7 @@ static void on_over(void *ctx, struct relay_connection *c, const struct relay_ma
 	}
 	if (end->is_stale && !job->was_stale) {
 		job->was_stale = true;
+		job->facts = (struct relay_job_facts){ 0 };
 		relay_job_end_transaction(job);
 		advance(job);
 		return;
@@ -247,8 +249,10 @@ static void on_connected(void *ctx, int fd, size_t index, const struct netaddr *
 	const struct relay_destination *d = job->destination;
 	static const struct netaddr unix_socket = { .family = NETADDR_UNIX };
 	job->dial = NULL;
-	if (index > 0)
+	if (index > 0) { /* what was learned was another address's */
 		job->stays_in_clear = false;
+		job->facts = (struct relay_job_facts){ 0 };
+	}
 	job->address_tried += index;
 	const struct relay_connection_setup setup = {
 		.loop = relay->loop,

@@ -111,6 +111,19 @@ static void retries_a_dead_connection_only_once(void **state)
 	assert_int_equal(f->hop.connections, 2);
 }
 
+static void what_was_seen_of_a_dead_connection_is_not_told_of_the_next(void **state)
+{
+	struct relay_fixture *f = *state;
+	relay_fixture_send(f, relay_fixture_message(f, "", SMALL, "one@y.test", NULL), "may");
+	buf_clear(&f->log);
+	uint64_t id = relay_fixture_message(f, "", SMALL, "one@y.test", NULL);
+	fake_hop_add(&f->hop, "MAIL", NULL, FAKE_HOP_RESET);
+	fake_hop_add(&f->hop, "GREETING", NULL, FAKE_HOP_RESET);
+	relay_fixture_send(f, id, "may");
+	assert_int_equal(f->outcomes[0].kind, RELAY_DEFERRED);
+	assert_null(strstr(buf_text(&f->log), "note="));
+}
+
 /* It may have been taken: never sent again at once, as one is that only met a dead connection. */
 static void a_lost_final_answer_on_a_pooled_connection_is_not_sent_again_at_once(void **state)
 {
@@ -388,6 +401,7 @@ int main(void)
 		T(survives_a_pooled_connection_that_says_421),
 		T(retries_a_dead_connection_only_once),
 		T(a_lost_final_answer_on_a_pooled_connection_is_not_sent_again_at_once),
+		T(what_was_seen_of_a_dead_connection_is_not_told_of_the_next),
 		T(tells_each_recipient_its_own_outcome),
 		T(splits_recipients_into_transactions),
 		T(too_many_recipients_go_in_another_transaction),

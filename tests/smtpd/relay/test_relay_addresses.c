@@ -126,6 +126,10 @@ static void an_unproven_address_leads_to_the_next_and_hears_no_mail(void **state
 	assert_int_equal(t->f->outcomes[0].kind, RELAY_DELIVERED);
 	assert_null(strstr(fake_hop_commands(&t->f->hop), "MAIL"));
 	assert_int_equal(t->second.messages, 1);
+	/* what was wrong with the first is in a line of its own */
+	const char *line = strstr(buf_text(&t->f->log), " delivery ");
+	assert_non_null(strstr(line, "verified=yes"));
+	assert_null(strstr(line, "note="));
 }
 
 static void the_rule_is_the_reason_given_even_when_others_failed_otherwise(void **state)
