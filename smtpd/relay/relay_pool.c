@@ -20,6 +20,7 @@ struct idle {
 /* The wishes for one (destination, address, our identity): what also names its TLS sessions. */
 struct wishes {
 	char *name;
+	char *cache_key;
 	struct tlsio_client *client;
 	UT_hash_handle hh; /* oldest first */
 };
@@ -44,6 +45,8 @@ static void drop_wishes(struct relay_pool *pool, struct wishes *w)
 {
 	HASH_DEL(pool->wishes, w);
 	tlsio_client_unref(&w->client);
+	tlsio_session_cache_forget(pool->sessions, str_of(w->cache_key));
+	free(w->cache_key);
 	free(w->name);
 	free(w);
 }
@@ -211,8 +214,8 @@ struct tlsio_client *relay_pool_tls_client(struct relay_pool *pool,
 	buf_printf(&cache_key, "%s #%llu", name, (unsigned long long)++pool->wishes_made);
 	struct tlsio_client *client =
 		make_client(pool, destination, buf_str(&cache_key), resumes, err);
-	buf_release(&cache_key);
 	if (!client) {
+		buf_release(&cache_key);
 		free(name);
 		return NULL;
 	}
@@ -220,6 +223,7 @@ struct tlsio_client *relay_pool_tls_client(struct relay_pool *pool,
 		drop_wishes(pool, pool->wishes);
 	w = mem_zero(sizeof(*w));
 	w->name = name;
+	w->cache_key = buf_take(&cache_key);
 	w->client = client;
 	HASH_ADD_KEYPTR(hh, pool->wishes, w->name, strlen(w->name), w);
 	return tlsio_client_ref(client);
