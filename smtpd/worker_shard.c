@@ -451,12 +451,30 @@ static void on_outcome(void *ctx, void *job, const struct relay_result *result)
 	free(failed);
 }
 
+/* A reload may have tightened the rule while this delivery was on its way to a connection, or
+ * between two transactions. */
+static bool is_current(void *ctx, void *job)
+{
+	struct worker_shard *s = ctx;
+	const struct delivery *d = job;
+	const struct spool_envelope *e = spool_reader_envelope(d->reader);
+	bool is_same = true;
+	for (size_t i = 0; d->reloads != s->reloads && is_same && i < d->count; i++) {
+		struct relay_destination *to =
+			destination_of(s, e->recipients[d->recipients[i]].address);
+		is_same = strcmp(to->key, d->destination->key) == 0;
+		relay_destination_unref(&to);
+	}
+	return is_same;
+}
+
 /* ---- life -------------------------------------------------------------------------------------- */
 
 static const struct spool_events spool_events = { .on_message = on_message,
 	.on_trouble = on_trouble };
 static const struct sched_events sched_events = { .start = on_start };
-static const struct relay_events relay_events = { .on_outcome = on_outcome };
+static const struct relay_events relay_events = { .is_current = is_current,
+	.on_outcome = on_outcome };
 
 struct worker_shard *worker_shard_new(struct tlsio_loop *loop, unsigned number,
 	struct config *config, void (*on_quiet)(void *ctx), void *ctx, struct err *err)

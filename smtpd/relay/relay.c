@@ -92,9 +92,30 @@ static void release(struct relay *relay, struct relay_connection *c)
 	relay_connection_rest(c);
 }
 
+static bool is_current(const struct relay_job *job)
+{
+	const struct relay *relay = job->relay;
+	return !relay->events->is_current || relay->events->is_current(relay->ctx, job->job);
+}
+
+static void put_off(struct relay_job *job)
+{
+	struct relay_connection *c = job->connection;
+	struct relay_outcome outcome = { 0 };
+	relay_outcome_set(&outcome, RELAY_DEFERRED, "4.3.5",
+		"the route or rule of this destination was changed before the mail went");
+	job->connection = NULL;
+	release(job->relay, c);
+	fail_job(job, &outcome);
+}
+
 static void run_transaction(struct relay_job *job)
 {
 	struct relay_connection *c = job->connection;
+	if (!is_current(job)) {
+		put_off(job);
+		return;
+	}
 	relay_job_next_transaction(job, limit_of(job->relay->settings->recipients_per_message,
 		relay_connection_ehlo(c)->recipients_most));
 	relay_connection_begin(c, &job->transaction, job->reader);

@@ -45,6 +45,9 @@ struct relay_result {
 };
 
 struct relay_events {
+	/* Asked in front of each transaction: do routes and rules still send this job where it goes?
+	 * False: whoever is left is put off. NULL: always. */
+	bool (*is_current)(void *ctx, void *job);
 	void (*on_outcome)(void *ctx, void *job, const struct relay_result *result);
 };
 

@@ -283,6 +283,39 @@ static void what_was_put_off_goes_by_the_rules_of_the_last_reload(void **state)
 	assert_int_equal(messages(p), 0);
 }
 
+static void a_rule_that_came_while_we_connected_is_obeyed(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	put(p, "", 0, "one@x.test", NULL);
+	while (said(&p->a, "EHLO") == 0)
+		tlsio_loop_turn(p->loop, true);
+	assert_int_equal(said(&p->a, "MAIL"), 0);
+	reload(p, BOTH_TO_A "domain \"x.test\" { outbound { require = \"encrypt\" } }\n");
+	settle(p);
+	flush(p);
+	flush(p);
+	assert_int_equal(said(&p->a, "MAIL"), 0);
+	assert_int_equal(messages(p), 1);
+	reload(p, BOTH_TO_A);
+	flush(p);
+	flush(p);
+	assert_int_equal(messages(p), 0);
+}
+
+static void a_reload_that_changes_nothing_for_it_does_not_disturb(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	put(p, "", 0, "one@x.test", NULL);
+	while (said(&p->a, "EHLO") == 0)
+		tlsio_loop_turn(p->loop, true);
+	reload(p, BOTH_TO_A "domain \"z.test\" { outbound { require = \"encrypt\" } }\n");
+	settle(p);
+	assert_int_equal(said(&p->a, "MAIL"), 1);
+	assert_int_equal(messages(p), 0);
+}
+
 /* ---- reports ---------------------------------------------------------------------------------- */
 
 static void success_is_reported_though_the_message_is_gone_then(void **state)
@@ -434,6 +467,8 @@ int main(void)
 		T(a_recipient_that_a_reload_sends_where_others_are_under_way_follows),
 		T(a_reload_never_puts_a_recipient_into_two_deliveries),
 		T(what_was_put_off_goes_by_the_rules_of_the_last_reload),
+		T(a_rule_that_came_while_we_connected_is_obeyed),
+		T(a_reload_that_changes_nothing_for_it_does_not_disturb),
 		T(success_is_reported_though_the_message_is_gone_then),
 		T(a_full_queue_can_still_bounce),
 		T(a_failed_recipient_is_told_of_once),
