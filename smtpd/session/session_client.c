@@ -6,14 +6,24 @@
 #include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_upgrade.h"
 #include "smtpd/session/session_log.h"
+#include "smtpd/session/session_reply.h"
 #include "smtpd/session/session_store.h"
 
 #define INPUT_BYTES 65536  /* large spans of content; the buffer exists only while it holds some */
 #define OUTPUT_BYTES 16384 /* replies; a client that reads none is not served further */
 #define DELAY_MS 1000
 #define RATE_WINDOW_MS 60000
+/* Granted to every message, however much memory others take. */
+#define RECIPIENTS_ALWAYS 10
 
 /* ---- the end ---------------------------------------------------------------------------------- */
+
+static void count_envelope(struct session_client *c)
+{
+	size_t bytes = session_transaction_bytes(c->machine.transaction);
+	c->service->envelope_bytes += bytes - c->envelope_bytes;
+	c->envelope_bytes = bytes;
+}
 
 static void finish(struct session_client *c, const struct err *why, bool is_abort)
 {
@@ -24,6 +34,7 @@ static void finish(struct session_client *c, const struct err *why, bool is_abor
 	service->counters.refused_messages += c->machine.refused;
 	session_log_end(c, why);
 	session_machine_clear(&c->machine);
+	count_envelope(c);
 	if (is_abort)
 		tlsio_stream_abort(&c->stream);
 	else
@@ -71,10 +82,21 @@ static bool may_send(void *ctx, struct str sender_domain, struct session_refusal
 	return c->service->gate->may_send(c->service->gate_ctx, &facts, sender_domain, ret);
 }
 
+/* Sessions times recipients is more than a machine has: a few recipients for everybody, more while
+ * there is room. */
+static bool has_room(const struct session_client *c)
+{
+	return c->machine.transaction->recipient_count < RECIPIENTS_ALWAYS ||
+		c->service->envelope_bytes < c->machine.settings->envelopes_bytes;
+}
+
 static bool may_receive(void *ctx, struct str recipient, struct str domain,
 	struct session_refusal *ret)
 {
 	struct session_client *c = ctx;
+	if (!has_room(c))
+		return session_reply_refuse(ret, 452, "4.5.3",
+			"no more recipients in one message now");
 	struct session_facts facts = facts_of(c);
 	return c->service->gate->may_receive(c->service->gate_ctx, &facts, recipient, domain, ret);
 }
@@ -207,6 +229,7 @@ static bool take_input(struct session_client *c)
 		if (used)
 			tlsio_stream_consume(c->stream, used);
 		c->input_bytes += used;
+		count_envelope(c);
 		watch_rate(c, used);
 		if (c->machine.phase == SESSION_PHASE_UPGRADING && used)
 			start_upgrade(c);
@@ -252,6 +275,7 @@ static void advance(struct session_client *c)
 void session_client_stored(struct session_client *c, uint64_t id, const struct err *why)
 {
 	session_machine_stored(&c->machine, id, why);
+	count_envelope(c);
 	if (c->machine.phase != SESSION_PHASE_ENDED)
 		limit_time(c);
 	advance(c);

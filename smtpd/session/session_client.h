@@ -25,6 +25,7 @@ struct session_client {
 	struct spool_writer *writer;
 	struct netaddr remote;
 	int64_t began_ms;
+	size_t envelope_bytes; /* of the transaction, as counted in the service */
 	uint64_t input_bytes; /* taken, commands and content */
 	int64_t rate_began_ms; /* content: start of the minute under watch; -1 = none */
 	uint64_t rate_bytes;

@@ -26,6 +26,7 @@ struct session_service {
 	struct session_limits *limits;
 	struct list clients;
 	struct session_counters counters;
+	size_t envelope_bytes; /* of all transactions under way */
 	struct tlsio_turn idle_turn;
 	void (*on_idle)(void *ctx); /* set while draining */
 	void *on_idle_ctx;

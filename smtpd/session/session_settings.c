@@ -11,6 +11,7 @@ cfg_opt_t *session_settings_options(void)
 		CFG_STR("line-size", "64KiB", CFGF_NONE),
 		CFG_STR("message-size", "50MiB", CFGF_NONE),
 		CFG_INT("recipients", 1000, CFGF_NONE),
+		CFG_STR("envelopes-size", "256MiB", CFGF_NONE),
 		CFG_INT("messages", 100, CFGF_NONE),
 		CFG_INT("errors-soft", 10, CFGF_NONE),
 		CFG_INT("errors-hard", 20, CFGF_NONE),
@@ -36,6 +37,8 @@ static int read_sizes(cfg_t *section, struct session_settings *s, struct err *er
 		conf_size(section, "line-size", 1000, 1 << 30, &s->line_bytes, err) != 0 ||
 		conf_size(section, "message-size", 65536, UINT64_C(1) << 40, &s->message_bytes,
 			err) != 0 ||
+		conf_size(section, "envelopes-size", 1 << 20, UINT64_C(1) << 40,
+			&s->envelopes_bytes, err) != 0 ||
 		conf_size(section, "data-rate", 0, 1 << 30, &s->data_rate_bytes, err) != 0)
 		return -1;
 	return 0;

@@ -16,6 +16,7 @@ struct session_settings {
 	uint64_t line_bytes;	      /* 64 KiB: longest line of a message */
 	uint64_t message_bytes;	      /* 50 MiB: SIZE */
 	long recipients;	      /* 1000 per message */
+	uint64_t envelopes_bytes;     /* 256 MiB: envelopes under way in all sessions of a worker */
 	long messages;		      /* 100 per connection */
 	long errors_soft;	      /* 10: from here replies are delayed 1 s */
 	long errors_hard;	      /* 20: 421 and close */

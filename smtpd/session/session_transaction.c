@@ -55,6 +55,13 @@ void session_transaction_add(struct session_transaction *t, struct str address,
 		r->orcpt = arena_str(&t->arena, params->orcpt);
 }
 
+size_t session_transaction_bytes(const struct session_transaction *t)
+{
+	return t ? sizeof(*t) + t->arena.used_bytes +
+			t->recipient_capacity * sizeof(*t->recipients)
+		 : 0;
+}
+
 void session_transaction_envelope(const struct session_transaction *t, struct spool_envelope *ret)
 {
 	*ret = (struct spool_envelope){ .sender = t->sender,

@@ -37,6 +37,8 @@ struct session_transaction *session_transaction_new(struct str sender,
 void session_transaction_free(struct session_transaction **t);
 void session_transaction_add(struct session_transaction *t, struct str address,
 	const struct smtp_params_rcpt *params);
+/* The memory it takes; NULL takes none. */
+size_t session_transaction_bytes(const struct session_transaction *t);
 /* Views into t; id, received_s, size_bytes and client are the caller's. */
 void session_transaction_envelope(const struct session_transaction *t, struct spool_envelope *ret);
 

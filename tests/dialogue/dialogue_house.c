@@ -76,6 +76,7 @@ void dialogue_house_open(struct dialogue_house *house)
 		.line_bytes = 65536,
 		.message_bytes = 50 << 20,
 		.recipients = 1000,
+		.envelopes_bytes = 256 << 20,
 		.messages = 100,
 		.errors_soft = 10,
 		.errors_hard = 20,

@@ -33,6 +33,7 @@ static bool set_number(struct dialogue *d, struct str key, uint64_t value)
 		{ "line_bytes", &s->line_bytes, NULL, NULL },
 		{ "message_bytes", &s->message_bytes, NULL, NULL },
 		{ "data_rate_bytes", &s->data_rate_bytes, NULL, NULL },
+		{ "envelopes_bytes", &s->envelopes_bytes, NULL, NULL },
 		{ "recipients", NULL, &s->recipients, NULL },
 		{ "messages", NULL, &s->messages, NULL },
 		{ "errors_soft", NULL, &s->errors_soft, NULL },

@@ -29,6 +29,7 @@ static void an_empty_section_has_the_documented_values(void **state)
 	assert_int_equal(s.line_bytes, 65536);
 	assert_int_equal(s.message_bytes, 50 << 20);
 	assert_int_equal(s.recipients, 1000);
+	assert_int_equal(s.envelopes_bytes, 256 << 20);
 	assert_int_equal(s.messages, 100);
 	assert_int_equal(s.errors_soft, 10);
 	assert_int_equal(s.errors_hard, 20);
