@@ -141,6 +141,8 @@ static void on_segments_change(void *ctx, const struct err *error)
 	spool->has_no_segment = error != NULL;
 	if (error)
 		spool_tell_trouble(spool, error);
+	else if (!spool->is_broken)
+		spool_log_prefer_filled(&spool->log);
 	spool_request_turn(spool);
 }
 

@@ -95,6 +95,14 @@ static ssize_t system_pwrite(
 	return wrote;
 }
 
+static int system_write_back(struct spool_disk *disk, int fd, int64_t at, int64_t length)
+{
+	(void)disk;
+	return sync_file_range(fd, at, length,
+		SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+			SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
 static int system_sync(struct spool_disk *disk, int fd)
 {
 	(void)disk;
@@ -148,6 +156,7 @@ struct spool_disk *spool_disk_system(void)
 		.size = system_size,
 		.pread = system_pread,
 		.pwrite = system_pwrite,
+		.write_back = system_write_back,
 		.sync = system_sync,
 		.sync_directory = system_sync_directory,
 		.rename = system_rename,

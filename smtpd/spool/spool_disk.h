@@ -29,6 +29,8 @@ struct spool_disk {
 	ssize_t (*pread)(struct spool_disk *disk, int fd, void *into, size_t length, int64_t at);
 	ssize_t (*pwrite)(
 		struct spool_disk *disk, int fd, const void *bytes, size_t length, int64_t at);
+	/* Has these bytes written by now, so that a later sync has little to do; no promise. */
+	int (*write_back)(struct spool_disk *disk, int fd, int64_t at, int64_t length);
 	/* fdatasync: content and size of the file survive power loss. */
 	int (*sync)(struct spool_disk *disk, int fd);
 	/* Names made, changed and removed in the directory survive power loss. */

@@ -132,6 +132,14 @@ static int roll(struct spool_log *log, struct err *err)
 	return 0;
 }
 
+void spool_log_prefer_filled(struct spool_log *log)
+{
+	const struct spool_segment *active = log->active;
+	if (active && !active->is_filled && active->end < active->size_bytes / 2 &&
+		spool_segments_is_ready(log->segments))
+		roll(log, NULL);
+}
+
 static bool fits(const struct spool_log *log, uint64_t bytes)
 {
 	const struct spool_segment *active = log->active;

@@ -57,6 +57,9 @@ struct spool_position spool_log_append(struct spool_log *log, uint8_t type, uint
 	const struct str *parts, size_t count);
 /* Writes what was appended. -1: it is lost; on_lost was called. */
 int spool_log_flush(struct spool_log *log, struct err *err);
+/* On to a segment that was filled, from one that was not and is far from its end: syncs of a file
+ * that grows cost several times as much. */
+void spool_log_prefer_filled(struct spool_log *log);
 /* Where the next record would go, all appended ones counted. */
 struct spool_position spool_log_end(const struct spool_log *log);
 /* True when a mark would tell something new; then one is written. It needs no sync itself: once

@@ -288,9 +288,13 @@ static int fill_step(struct spool_prepare *prepare)
 	if (left <= 0)
 		return 0;
 	size_t piece = left < FILL_BYTES ? (size_t)left : FILL_BYTES;
-	/* synced piece by piece: one sync of it all would hold up the messages' syncs */
-	if (spool_disk_write_all(set->disk, prepare->file->fd, zeros, piece, prepare->filled) < 0 ||
-		set->disk->sync(set->disk, prepare->file->fd) < 0)
+	struct spool_disk *disk = set->disk;
+	int fd = prepare->file->fd;
+	/* written piece by piece: a sync of it all at once would hold up the messages' syncs; only
+	 * the last is one, since each costs the file system's journal a commit */
+	if (spool_disk_write_all(disk, fd, zeros, piece, prepare->filled) < 0 ||
+		disk->write_back(disk, fd, prepare->filled, (int64_t)piece) < 0 ||
+		((int64_t)piece == left && disk->sync(disk, fd) < 0))
 		return -1;
 	prepare->filled += (int64_t)piece;
 	return 1;

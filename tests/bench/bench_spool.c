@@ -2,6 +2,8 @@
  * writes a body, commits, waits for on_done, settles the message, and begins again.
  *
  * usage: bench_spool [DIRECTORY [SECONDS [BYTES]]]     (default: below /tmp, 3, 10240)
+ *        bench_spool DIRECTORY fill COUNT [BYTES]      a queue of so many messages that stay:
+ *                                                      rate, memory, and the next start
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@ struct bench {
 	struct buf body;
 	double *times_ms;
 	size_t count;
+	size_t fill; /* messages that stay; 0: each is settled at once */
 	bool is_over;
 };
 
@@ -68,9 +71,13 @@ static void on_done(void *ctx, uint64_t id, const struct err *error)
 		exit(1);
 	}
 	if (bench->count < TIMES_MOST)
-		bench->times_ms[bench->count++] = now_ms() - client->began_ms;
+		bench->times_ms[bench->count] = now_ms() - client->began_ms;
+	bench->count++;
 	struct spool_outcome outcome = { .state = SPOOL_RECIPIENT_DELIVERED };
-	spool_settle(bench->spool, id, &outcome, 1);
+	if (bench->fill == 0)
+		spool_settle(bench->spool, id, &outcome, 1);
+	else if (bench->count == bench->fill)
+		tlsio_loop_stop(bench->loop);
 	if (!bench->is_over)
 		send_one(client);
 }
@@ -129,7 +136,7 @@ static void run(struct bench *bench, unsigned clients, unsigned seconds)
 	cpu = cpu_ms() - cpu;
 	spool_summarise(bench->spool, &after);
 	double commits = (double)(after.commits - before.commits);
-	size_t count = bench->count;
+	size_t count = bench->count < TIMES_MOST ? bench->count : TIMES_MOST;
 	qsort(bench->times_ms, count, sizeof(double), compare);
 	printf("%7u %9.0f %8.1f %9.2f %9.2f %9.1f %9llu\n", clients, commits / took_s,
 		commits / (double)(after.syncs - before.syncs), bench->times_ms[count / 2],
@@ -141,33 +148,92 @@ static void run(struct bench *bench, unsigned clients, unsigned seconds)
 	free(all);
 }
 
-int main(int argc, char **argv)
+static double resident_mb(void)
+{
+	unsigned long total, resident = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+	if (!file || fscanf(file, "%lu %lu", &total, &resident) != 2)
+		resident = 0;
+	if (file)
+		fclose(file);
+	return (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+}
+
+static struct spool *open_spool(struct bench *bench, const char *path,
+	const struct spool_settings *settings)
 {
 	static const struct spool_events events = { on_message, on_trouble };
+	struct err err;
+	double began = now_ms();
+	struct spool *spool =
+		spool_open(bench->loop, path, 0, settings, NULL, &events, bench, &err);
+	if (!spool || spool_replay(spool, &err) < 0) {
+		fprintf(stderr, "%s\n", err.text);
+		exit(1);
+	}
+	struct spool_summary summary;
+	spool_summarise(spool, &summary);
+	printf("replayed %llu messages in %.0f ms; in %s\n", (unsigned long long)summary.messages,
+		now_ms() - began, path);
+	return spool;
+}
+
+static void fill(struct bench *bench, const char *path, const struct spool_settings *settings,
+	size_t count)
+{
+	enum { CLIENTS = 256 };
+	static struct client all[CLIENTS];
+	double before_mb = resident_mb(), began = now_ms();
+	bench->fill = count;
+	for (unsigned i = 0; i < CLIENTS; i++)
+		all[i].bench = bench;
+	struct spool_summary summary = { 0 };
+	bench->count = 0;
+	for (unsigned i = 0; i < CLIENTS; i++)
+		send_one(&all[i]);
+	tlsio_loop_run(bench->loop);
+	bench->is_over = true;
+	spool_summarise(bench->spool, &summary);
+	double took_s = (now_ms() - began) / 1e3;
+	printf("%llu messages kept: %.0f a second, %.0f bytes of memory each, %llu segments\n",
+		(unsigned long long)summary.messages, (double)summary.messages / took_s,
+		(resident_mb() - before_mb) * (1 << 20) / (double)summary.messages,
+		(unsigned long long)summary.segments);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		spool_forget_caller(bench->spool, &all[i]);
+	spool_close(&bench->spool);
+	bench->spool = open_spool(bench, path, settings);
+}
+
+int main(int argc, char **argv)
+{
 	static const unsigned clients[] = { 1, 16, 256 };
 	char directory[] = "/tmp/bench-spool-XXXXXX";
 	struct spool_settings settings = { .segment_bytes = 64 << 20,
-		.maximum_messages = 1000000 };
-	struct err err;
+		.maximum_messages = 10000000 };
 	const char *path = argc > 1 ? argv[1] : mkdtemp(directory);
+	bool is_fill = argc > 3 && strcmp(argv[2], "fill") == 0;
 	unsigned seconds = argc > 2 ? (unsigned)atoi(argv[2]) : 3;
-	size_t length = argc > 3 ? (size_t)atoll(argv[3]) : 10240;
+	size_t length = 10240;
+	if (is_fill)
+		length = argc > 4 ? (size_t)atoll(argv[4]) : 1024;
+	else if (argc > 3)
+		length = (size_t)atoll(argv[3]);
 	struct bench bench = { .loop = tlsio_loop_new(NULL) };
-	bench.spool = spool_open(bench.loop, path, 0, &settings, NULL, &events, &bench, &err);
-	double began = now_ms();
-	if (!bench.spool || spool_replay(bench.spool, &err) < 0) {
-		fprintf(stderr, "%s\n", err.text);
-		return 1;
-	}
-	printf("replayed in %.0f ms; messages of %zu bytes, in %s\n", now_ms() - began, length,
-		path);
-	printf("clients     per s  per sync    p50 ms    p99 ms    cpu us  segments\n");
 	memset(buf_reserve(&bench.body, length), 'x', length);
 	buf_added(&bench.body, length);
 	bench.times_ms = mem_array(TIMES_MOST, sizeof(double));
+	bench.spool = open_spool(&bench, path, &settings);
 	tlsio_timer_init(&bench.timer, bench.loop, on_over, &bench);
-	for (size_t i = 0; i < sizeof(clients) / sizeof(clients[0]); i++)
-		run(&bench, clients[i], seconds);
+	if (is_fill) {
+		fill(&bench, path, &settings, (size_t)atoll(argv[3]));
+	} else {
+		printf("messages of %zu bytes\n"
+		       "clients     per s  per sync    p50 ms    p99 ms    cpu us  segments\n",
+			length);
+		for (size_t i = 0; i < sizeof(clients) / sizeof(clients[0]); i++)
+			run(&bench, clients[i], seconds);
+	}
 	spool_close(&bench.spool);
 	tlsio_loop_free(&bench.loop);
 	buf_release(&bench.body);

@@ -381,6 +381,14 @@ static ssize_t fake_pwrite(
 	return has_failed ? -1 : (ssize_t)length;
 }
 
+static int fake_write_back(struct spool_disk *disk, int fd, int64_t at, int64_t length)
+{
+	(void)fd;
+	(void)at;
+	(void)length;
+	return fails_whole(self(disk)) ? -1 : 0;
+}
+
 static int fake_sync(struct spool_disk *disk, int fd)
 {
 	struct fake_disk *d = self(disk);
@@ -464,6 +472,7 @@ struct fake_disk *fake_disk_new(uint64_t seed)
 		.size = fake_size,
 		.pread = fake_pread,
 		.pwrite = fake_pwrite,
+		.write_back = fake_write_back,
 		.sync = fake_sync,
 		.sync_directory = fake_sync_directory,
 		.rename = fake_rename,

@@ -31,6 +31,8 @@ static int set_up(void **state)
 	w->disk = fake_disk_new(1);
 	fixture_begin(&w->f, fake_disk_calls(w->disk), SEGMENT_BYTES);
 	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	/* so that the first segment is one that was filled, and stays the first */
+	fixture_pass_ms(&w->f, 1);
 	for (int i = 0; i < MESSAGES; i++)
 		w->ids[i] = fixture_send_durably(&w->f, (uint64_t)i, length_of(i), 2);
 	fixture_settle_one(&w->f, w->ids[3], 1, SPOOL_RECIPIENT_DELIVERED);
