@@ -41,29 +41,30 @@ static size_t header_end(struct str text, bool *ret_is_found)
 	return text.length;
 }
 
-/* The original's header section, at most HEADERS_MOST bytes, cut at a line's end. */
-static int read_headers(struct spool_reader *reader, struct buf *ret, bool *ret_is_cut,
-	struct err *err)
+/* The original's header section, at most HEADERS_MOST bytes, cut at a line's end. What cannot be
+ * read any more is left out: its sender must hear of it all the more. */
+static void read_headers(struct spool_reader *reader, struct buf *ret, bool *ret_is_cut)
 {
 	struct str piece;
-	bool is_found = false;
+	bool is_found = false, is_damaged = false;
 	while (!is_found && ret->length < HEADERS_MOST) {
-		if (spool_reader_next(reader, &piece, err) < 0)
-			return -1;
-		if (piece.length == 0)
+		is_damaged = spool_reader_next(reader, &piece, NULL) < 0;
+		if (is_damaged || piece.length == 0)
 			break;
 		buf_append_str(ret, piece);
 		buf_truncate(ret, header_end(buf_str(ret), &is_found));
 	}
-	*ret_is_cut = ret->length > HEADERS_MOST || (!is_found && ret->length == HEADERS_MOST);
+	*ret_is_cut = is_damaged || ret->length > HEADERS_MOST ||
+		(!is_found && ret->length == HEADERS_MOST);
 	if (*ret_is_cut) {
-		struct str kept = str_head(buf_str(ret), HEADERS_MOST);
+		struct str kept = buf_str(ret);
+		if (kept.length > HEADERS_MOST)
+			kept.length = HEADERS_MOST;
 		size_t lf = str_find_last(kept, '\n');
 		buf_truncate(ret, lf < kept.length ? lf + 1 : 0);
 	}
 	if (ret->length > 0 && buf_str(ret).at[ret->length - 1] != '\n')
 		buf_append_text(ret, "\r\n"); /* a message that is all header */
-	return 0;
 }
 
 /* A boundary that occurs nowhere in what is quoted. ret holds 64 bytes. */
@@ -129,14 +130,12 @@ static int report_of(struct spool *spool, struct spool_reader *reader, struct ds
 {
 	struct buf headers = { 0 };
 	char boundary[64];
-	int rc = read_headers(reader, &headers, &r->is_cut, err);
-	if (rc == 0) {
-		r->headers = buf_str(&headers);
-		r->is_global = dsn_report_needs_utf8(r);
-		make_boundary(r->headers, boundary);
-		r->boundary = boundary;
-		rc = write_report(spool, r, on_done, ctx, err);
-	}
+	read_headers(reader, &headers, &r->is_cut);
+	r->headers = buf_str(&headers);
+	r->is_global = dsn_report_needs_utf8(r);
+	make_boundary(r->headers, boundary);
+	r->boundary = boundary;
+	int rc = write_report(spool, r, on_done, ctx, err);
 	buf_release(&headers);
 	return rc;
 }

@@ -1,4 +1,6 @@
 /* The shard's straight line with real rooms: a spool on disk, two scripted next hops, reloads. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -424,6 +426,47 @@ static void mail_tried_for_days_is_given_up_and_told(void **state)
 	assert_int_equal(messages(p), 0);
 }
 
+/* One bit of what is stored; the disk did it. */
+static void damage(struct place *p, const char *words)
+{
+	char path[100];
+	snprintf(path, sizeof(path), "%s/0", p->directory);
+	DIR *directory = opendir(path);
+	const struct dirent *entry;
+	size_t damaged = 0;
+	while ((entry = readdir(directory)) != NULL) {
+		struct buf content = { 0 };
+		char file[400];
+		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+		if (entry->d_name[0] != '.' && file_read(file, 64 << 20, &content, NULL) == 0) {
+			char *at = memmem(content.data, content.length, words, strlen(words));
+			int fd = at ? open(file, O_WRONLY) : -1;
+			if (at) {
+				char changed = (char)(*at ^ 1);
+				damaged += pwrite(fd, &changed, 1, at - content.data) == 1;
+				close(fd);
+			}
+		}
+		buf_release(&content);
+	}
+	closedir(directory);
+	assert_int_equal(damaged, 1);
+}
+
+static void mail_that_can_not_be_read_any_more_is_given_up_and_told_too(void **state)
+{
+	struct place *p = *state;
+	begin(p, BOTH_TO_A);
+	p->age_s = 6 * 24 * 3600;
+	put(p, "s@back.test", 0, "one@x.test", NULL);
+	damage(p, "Subject: x");
+	wait_for(p, &p->b, "DATA");
+	settle(p);
+	assert_int_equal(p->a.messages, 0);
+	assert_non_null(strstr(buf_text(&p->b.data), "Action: failed"));
+	assert_int_equal(messages(p), 0);
+}
+
 /* ---- the end ---------------------------------------------------------------------------------- */
 
 static void a_drain_waits_for_the_report_on_its_way_to_the_disk(void **state)
@@ -476,6 +519,7 @@ int main(void)
 		T(never_means_never),
 		T(a_message_removed_under_way_is_not_bounced),
 		T(mail_tried_for_days_is_given_up_and_told),
+		T(mail_that_can_not_be_read_any_more_is_given_up_and_told_too),
 		T(a_drain_waits_for_the_report_on_its_way_to_the_disk),
 		T(mail_cut_off_midway_is_there_at_the_next_start),
 	};
