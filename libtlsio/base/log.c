@@ -58,14 +58,24 @@ static void add_text(struct log_line *l, const char *text)
 	add(l, text, strlen(text));
 }
 
+/* What a terminal obeys: C0, DEL, and C1 (U+0080 to U+009F) in UTF-8 or as a byte of its own. */
+static bool is_control(struct str v, size_t i)
+{
+	unsigned char c = (unsigned char)v.at[i];
+	if (c < 0x80 || c > 0x9f)
+		return c < 0x20 || c == 0x7f;
+	unsigned char before = i ? (unsigned char)v.at[i - 1] : 0;
+	return before < 0x80 || before == 0xc2;
+}
+
 /* Quotes where needed; control bytes, quotes and backslashes escaped so that a value can never
  * end its line or its quotes. Invalid UTF-8 is left to the reader in text; JSON gets \u00xx. */
 static void add_value(struct log_line *l, struct str v, bool is_json)
 {
 	bool quote = is_json || v.length == 0;
 	for (size_t i = 0; i < v.length && !quote; i++)
-		quote = (unsigned char)v.at[i] <= ' ' || v.at[i] == '"' || v.at[i] == '=' ||
-			v.at[i] == '\\' || v.at[i] == 0x7f;
+		quote = v.at[i] == ' ' || v.at[i] == '"' || v.at[i] == '=' || v.at[i] == '\\' ||
+			is_control(v, i);
 	if (quote)
 		add(l, "\"", 1);
 	for (size_t i = 0; i < v.length && l->used < VALUE_MAX_BYTES; i++) {
@@ -73,7 +83,7 @@ static void add_value(struct log_line *l, struct str v, bool is_json)
 		char escaped[8];
 		if (c == '"' || c == '\\')
 			add(l, (char[]){ '\\', (char)c }, 2);
-		else if (c < 0x20 || c == 0x7f || (is_json && c > 0x7f)) {
+		else if (is_control(v, i) || (is_json && c > 0x7f)) {
 			snprintf(escaped, sizeof(escaped), is_json ? "\\u%04x" : "\\x%02x", c);
 			add_text(l, escaped);
 		} else

@@ -78,6 +78,9 @@ static void no_value_can_forge_a_line_or_a_member(void **state)
 		{ STR("\\"), " k=\"\\\\\"" },
 		{ STR("a\r\nb"), " k=\"a\\x0d\\x0ab\"" },
 		{ STR("\0\x1b[31m\x7f"), " k=\"\\x00\\x1b[31m\\x7f\"" },
+		/* C1: CSI as a byte and in UTF-8, NEL; no part of other characters */
+		{ STR("\x9b" "31m\xc2\x9b\xc2\x85"), " k=\"\\x9b31m\xc2\\x9b\xc2\\x85\"" },
+		{ STR("\xe2\x80\x94\xc3\x80\xc2\xa0"), " k=\xe2\x80\x94\xc3\x80\xc2\xa0" },
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		say("k", table[i].value);
