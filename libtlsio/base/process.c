@@ -164,6 +164,17 @@ bool process_die_with_parent(int signal, pid_t parent)
 	return prctl(PR_SET_PDEATHSIG, signal) == 0 && getppid() == parent;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+#define IS_DUMPABLE 1
+#else
+#define IS_DUMPABLE 0
+#endif
+
+void process_forbid_dumps(void)
+{
+	prctl(PR_SET_DUMPABLE, IS_DUMPABLE);
+}
+
 void process_clean_environment(void)
 {
 	unsetenv("SSLKEYLOGFILE");

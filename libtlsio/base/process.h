@@ -44,6 +44,11 @@ void process_close_from(int first);
  * process_become: a change of user clears the wish. */
 bool process_die_with_parent(int signal, pid_t parent);
 
+/* No core file with keys in it, and no other process of this user may look into us. Call it after
+ * process_become, too. Does nothing in a build with AddressSanitizer, whose leak check looks into
+ * its own process as a debugger would. */
+void process_forbid_dumps(void);
+
 /* Drop variables by which an environment could make us leak secrets (SSLKEYLOGFILE). */
 void process_clean_environment(void);
 

@@ -553,6 +553,7 @@ int supervise_run(const struct supervise_program *program)
 	struct supervise s = { .program = program, .bundle_fd = -1, .pid_file = -1 };
 	struct candidate c = { .bundle_fd = -1 };
 	struct err err;
+	process_forbid_dumps(); /* we read all keys, and may be of the workers' user */
 	tlsio_tickets_make_secret(s.secret);
 	s.loop = tlsio_loop_new(&err);
 	if (!s.loop || prepare(&s, &c, &err) < 0) {

@@ -15,12 +15,6 @@
 #include "smtpd/supervise/supervise_channel.h"
 
 #define CHANNEL_FD 3
-/* The leak sanitizer looks into its own process as a debugger would. */
-#ifdef __SANITIZE_ADDRESS__
-#define IS_DUMPABLE 1
-#else
-#define IS_DUMPABLE 0
-#endif
 /* in a CONFIGURE: */
 enum { AT_BUNDLE, AT_CONTROL, AT_LISTENERS };
 
@@ -178,8 +172,7 @@ static int become(const struct supervise_child *child, struct err *err)
 {
 	if (child->identity && process_become(child->identity, err) < 0)
 		return -1;
-	/* no core file with keys, and no other process of this user may look into us */
-	prctl(PR_SET_DUMPABLE, IS_DUMPABLE);
+	process_forbid_dumps();
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (!process_die_with_parent(SIGTERM, child->parent))
 		return err_set(err, ERR_SYSTEM, "the supervisor is gone");

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -227,6 +228,22 @@ static void drops_what_could_leak_keys(void **state)
 	assert_null(getenv("SSLKEYLOGFILE"));
 }
 
+static int dumpable_after_forbidding(void)
+{
+	process_forbid_dumps();
+	return prctl(PR_GET_DUMPABLE);
+}
+
+static void nobody_of_the_same_user_may_look_in(void **state)
+{
+	(void)state;
+#ifdef __SANITIZE_ADDRESS__
+	assert_int_equal(in_a_child(dumpable_after_forbidding), 1);
+#else
+	assert_int_equal(in_a_child(dumpable_after_forbidding), 0);
+#endif
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +255,7 @@ int main(void)
 		cmocka_unit_test(closes_what_it_should_and_nothing_below),
 		cmocka_unit_test(dies_with_its_parent),
 		cmocka_unit_test(drops_what_could_leak_keys),
+		cmocka_unit_test(nobody_of_the_same_user_may_look_in),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
