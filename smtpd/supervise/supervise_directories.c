@@ -22,6 +22,33 @@ static int make_parents(const char *path, struct err *err)
 	return result;
 }
 
+static bool is_trusted(const char *directory)
+{
+	struct stat st;
+	return stat(directory, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid()) &&
+		(!(st.st_mode & 022) || (st.st_mode & S_ISVTX));
+}
+
+/* Whoever may rename something above could lead us elsewhere between the making and the giving. */
+static int check_above(const char *path, const struct process_identity *identity, struct err *err)
+{
+	char *copy = mem_dup(path);
+	char *real = realpath(dirname(copy), NULL);
+	int result = real ? 0 : err_system(err, errno, "cannot find what is above %s", path);
+	for (const char *above = real; result == 0; above = dirname(real)) {
+		if (!is_trusted(above))
+			result = err_set(err, ERR_INPUT,
+				"the spool directory %s is not there, and root makes none below %s, "
+				"where others may write: mkdir it and chown it to '%s'",
+				path, above, identity->name);
+		if (strcmp(above, "/") == 0)
+			break;
+	}
+	free(real);
+	free(copy);
+	return result;
+}
+
 /* Gives a descriptor of the directory, made with mode if it was not there. */
 static int open_or_make(const char *path, mode_t mode, bool *ret_is_new, struct err *err)
 {
@@ -54,11 +81,15 @@ int supervise_directories_spool(
 	bool is_new;
 	struct stat st;
 	int result = 0;
+	bool is_given = identity && identity->uid != geteuid();
+	if (is_given && path[0] == '/' && lstat(path, &st) < 0 &&
+		(make_parents(path, err) < 0 || check_above(path, identity, err) < 0))
+		return -1;
 	int fd = open_or_make(path, 0700, &is_new, err);
 	if (fd < 0)
 		return -1;
 	uid_t wanted = identity ? identity->uid : geteuid();
-	if (is_new && identity && identity->uid != geteuid())
+	if (is_new && is_given)
 		result = give(fd, path, identity, err);
 	if (result == 0 && fstat(fd, &st) < 0)
 		result = err_system(err, errno, "cannot look at %s", path);
