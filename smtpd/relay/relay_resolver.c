@@ -1,7 +1,5 @@
 #include "smtpd/relay/relay_resolver.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,31 +7,22 @@
 
 #include "libtlsio/base/list.h"
 #include "libtlsio/base/mem.h"
+#include "libtlsio/tlsio_errands.h"
 
 #define THREADS 2
 #define QUEUE_MOST 1000
 #define NAMES_MOST 10000
 #define KEEP_MS 60000
 
-/* One name at the threads; belongs to whoever holds it (queue, thread, answers). */
+/* One name at the threads, and its answer afterwards. */
 struct task {
+	struct tlsio_errand errand;
+	relay_resolver_function function;
 	char *host;
 	enum relay_lookup_result result;
 	struct netaddr addresses[RELAY_RESOLVER_ADDRESSES];
 	size_t count;
 	struct err why;
-	struct list link;
-};
-
-/* What loop and threads share; the last one out frees it. */
-struct shared {
-	pthread_mutex_t lock;
-	pthread_cond_t has_work;
-	relay_resolver_function function;
-	struct list queue;   /* of tasks */
-	struct list answers; /* of tasks */
-	struct tlsio_wake *wake; /* NULL once the resolver is gone */
-	unsigned references;
 };
 
 /* What the loop knows of a name. */
@@ -60,16 +49,19 @@ struct relay_lookup {
 
 struct relay_resolver {
 	struct tlsio_loop *loop;
-	struct shared *shared;
-	struct tlsio_wake wake;
+	relay_resolver_function function;
+	struct tlsio_errands *errands;
 	struct tlsio_turn turn;
 	struct name *names;
 	struct list answered; /* lookups whose answer is known: told at the end of the turn */
-	size_t pending_count;
-	bool is_started;
 };
 
-/* ---- the threads ----------------------------------------------------------------------------- */
+/* ---- on the threads --------------------------------------------------------------------------- */
+
+static struct task *task_of(struct tlsio_errand *errand)
+{
+	return LIST_OWNER(errand, struct task, errand);
+}
 
 static void free_task(struct task *task)
 {
@@ -77,72 +69,15 @@ static void free_task(struct task *task)
 	free(task);
 }
 
-static void free_tasks(struct list *tasks)
+static void free_errand(struct tlsio_errand *errand)
 {
-	struct list *node;
-	while ((node = list_first(tasks)) != NULL) {
-		list_remove(node);
-		free_task(LIST_OWNER(node, struct task, link));
-	}
+	free_task(task_of(errand));
 }
 
-/* Called with the lock held; gives it up. */
-static void leave(struct shared *s)
+static void run_task(struct tlsio_errand *errand)
 {
-	bool is_last = --s->references == 0;
-	pthread_mutex_unlock(&s->lock);
-	if (!is_last)
-		return;
-	free_tasks(&s->queue);
-	free_tasks(&s->answers);
-	pthread_cond_destroy(&s->has_work);
-	pthread_mutex_destroy(&s->lock);
-	free(s);
-}
-
-static void *run_thread(void *ctx)
-{
-	struct shared *s = ctx;
-	pthread_mutex_lock(&s->lock);
-	while (s->wake) {
-		struct list *node = list_first(&s->queue);
-		if (!node) {
-			pthread_cond_wait(&s->has_work, &s->lock);
-			continue;
-		}
-		struct task *task = LIST_OWNER(node, struct task, link);
-		list_remove(node);
-		pthread_mutex_unlock(&s->lock);
-		task->result = s->function(task->host, task->addresses, &task->count, &task->why);
-		pthread_mutex_lock(&s->lock);
-		list_push_back(&s->answers, &task->link);
-		if (s->wake)
-			tlsio_wake_send(s->wake);
-	}
-	leave(s);
-	return NULL;
-}
-
-static void start_threads(struct relay_resolver *r)
-{
-	pthread_attr_t attributes;
-	sigset_t all, old;
-	if (r->is_started)
-		return;
-	r->is_started = true;
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all); /* signals are the loop's */
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pthread_mutex_lock(&r->shared->lock);
-	for (int i = 0; i < THREADS; i++) {
-		pthread_t thread;
-		if (pthread_create(&thread, &attributes, run_thread, r->shared) == 0)
-			r->shared->references++;
-	}
-	pthread_mutex_unlock(&r->shared->lock);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
+	struct task *task = task_of(errand);
+	task->result = task->function(task->host, task->addresses, &task->count, &task->why);
 }
 
 /* ---- the loop's side ------------------------------------------------------------------------- */
@@ -182,11 +117,12 @@ static void drop_name(struct relay_resolver *r, struct name *name)
 	free(name);
 }
 
-static void take_answer(struct relay_resolver *r, struct task *task)
+static void on_done(void *ctx, struct tlsio_errand *errand)
 {
+	struct relay_resolver *r = ctx;
+	struct task *task = task_of(errand);
 	struct name *name;
 	HASH_FIND_STR(r->names, task->host, name);
-	r->pending_count--;
 	if (name->answer)
 		free_task(name->answer);
 	name->answer = task;
@@ -197,20 +133,11 @@ static void take_answer(struct relay_resolver *r, struct task *task)
 		tell_later(LIST_OWNER(node, struct relay_lookup, link));
 }
 
-static void on_wake(void *ctx)
-{
-	struct relay_resolver *r = ctx;
-	for (;;) {
-		pthread_mutex_lock(&r->shared->lock);
-		struct list *node = list_first(&r->shared->answers);
-		if (node)
-			list_remove(node);
-		pthread_mutex_unlock(&r->shared->lock);
-		if (!node)
-			return;
-		take_answer(r, LIST_OWNER(node, struct task, link));
-	}
-}
+static const struct tlsio_errands_kind errands_kind = { .threads = THREADS,
+	.queue_most = QUEUE_MOST,
+	.run = run_task,
+	.on_done = on_done,
+	.free = free_errand };
 
 static void on_limit(void *ctx)
 {
@@ -235,17 +162,15 @@ static void make_room(struct relay_resolver *r)
 	}
 }
 
-static void enqueue(struct relay_resolver *r, struct name *name)
+static bool enqueue(struct relay_resolver *r, const char *host)
 {
 	struct task *task = mem_zero(sizeof(*task));
-	task->host = mem_dup(name->host);
-	name->is_pending = true;
-	r->pending_count++;
-	start_threads(r);
-	pthread_mutex_lock(&r->shared->lock);
-	list_push_back(&r->shared->queue, &task->link);
-	pthread_cond_signal(&r->shared->has_work);
-	pthread_mutex_unlock(&r->shared->lock);
+	task->function = r->function;
+	task->host = mem_dup(host);
+	if (tlsio_errands_submit(r->errands, &task->errand))
+		return true;
+	free_task(task);
+	return false;
 }
 
 struct relay_lookup *relay_resolver_ask(struct relay_resolver *r, const char *host,
@@ -261,7 +186,8 @@ struct relay_lookup *relay_resolver_ask(struct relay_resolver *r, const char *ho
 	HASH_FIND_STR(r->names, host, name);
 	bool is_known = name && !name->is_pending && name->answer &&
 		tlsio_loop_now_ms(r->loop) < name->good_until_ms;
-	if (!is_known && !(name && name->is_pending) && r->pending_count >= QUEUE_MOST) {
+	bool is_pending = name && name->is_pending;
+	if (!is_known && !is_pending && !enqueue(r, host)) {
 		tell_later(lookup);
 		return lookup;
 	}
@@ -279,8 +205,7 @@ struct relay_lookup *relay_resolver_ask(struct relay_resolver *r, const char *ho
 		tell_later(lookup);
 		return lookup;
 	}
-	if (!name->is_pending)
-		enqueue(r, name);
+	name->is_pending = true;
 	list_push_back(&name->lookups, &lookup->link);
 	tlsio_timer_start(&lookup->timer, limit_ms);
 	return lookup;
@@ -302,19 +227,11 @@ struct relay_resolver *relay_resolver_new(struct tlsio_loop *loop,
 	relay_resolver_function function)
 {
 	struct relay_resolver *r = mem_zero(sizeof(*r));
-	struct shared *s = mem_zero(sizeof(*s));
 	r->loop = loop;
-	r->shared = s;
+	r->function = function;
+	r->errands = tlsio_errands_new(loop, &errands_kind, r);
 	list_init(&r->answered);
 	tlsio_turn_init(&r->turn, loop, on_end_of_turn, r);
-	tlsio_wake_start(&r->wake, loop, on_wake, r);
-	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->has_work, NULL);
-	list_init(&s->queue);
-	list_init(&s->answers);
-	s->function = function;
-	s->wake = &r->wake;
-	s->references = 1;
 	return r;
 }
 
@@ -325,11 +242,7 @@ void relay_resolver_free(struct relay_resolver **resolver)
 	if (!r)
 		return;
 	*resolver = NULL;
-	pthread_mutex_lock(&r->shared->lock);
-	r->shared->wake = NULL;
-	pthread_cond_broadcast(&r->shared->has_work);
-	leave(r->shared);
-	tlsio_wake_stop(&r->wake);
+	tlsio_errands_free(&r->errands);
 	tlsio_turn_cancel(&r->turn);
 	HASH_ITER (hh, r->names, name, next)
 		drop_name(r, name);
