@@ -6,6 +6,7 @@
 #include "libtlsio/base/log.h"
 #include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_listener.h"
+#include "policy/policy_null_mx.h"
 #include "smtpd/relay/relay_outcome.h"
 #include "smtpd/session/session.h"
 #include "smtpd/worker_shard.h"
@@ -23,6 +24,7 @@ struct worker {
 	struct worker_shard **shards;
 	size_t shard_count;
 	struct session_service *sessions;
+	struct policy_null_mx *null_mx; /* once somebody asks */
 	struct worker_listener *listeners;
 	size_t listener_count;
 	struct tlsio_timer drain_timer;
@@ -52,6 +54,33 @@ static bool may_send(void *ctx, const struct session_facts *facts, struct str se
 	str_copy(str_of(refusal.enhanced), ret->enhanced, sizeof(ret->enhanced));
 	str_copy(str_of(refusal.text), ret->text, sizeof(ret->text));
 	return false;
+}
+
+static void on_null_mx_answer(void *ctx, enum policy_null_mx_result result)
+{
+	static const struct session_refusal refusal = { .code = 550, .enhanced = "5.7.27",
+		.text = "the sender's domain takes no mail (null MX), so none is taken from it" };
+	session_question_answer(ctx, result == POLICY_NULL_MX_YES ? &refusal : NULL);
+}
+
+/* Those who may relay are ours: what their senders' domains say is no business of this server. */
+static void *ask_sender(void *ctx, const struct session_facts *facts, struct str sender_domain,
+	struct session_question *question)
+{
+	struct worker *w = ctx;
+	if (policy_inbound_may_relay(config_of(facts->listener)->inbound, facts->client,
+		    facts->peer))
+		return NULL;
+	if (!w->null_mx)
+		w->null_mx = policy_null_mx_new(w->loop, policy_null_mx_system);
+	return policy_null_mx_ask(w->null_mx, sender_domain, on_null_mx_answer, question);
+}
+
+static void forget_question(void *ctx, void *asked)
+{
+	struct policy_null_mx_question *question = asked;
+	(void)ctx;
+	policy_null_mx_cancel(&question);
 }
 
 /* What no route leads to is refused at once: taken and bounced it would hit whoever the sender's
@@ -98,8 +127,11 @@ static struct tlsio_server *tls_for(void *ctx, const void *listener, const struc
 									  : l->tls_no_tickets;
 }
 
-static const struct session_gate gate = { .may_send = may_send, .may_receive = may_receive,
-	.tls_for = tls_for };
+static const struct session_gate gate = { .may_send = may_send,
+	.may_receive = may_receive,
+	.tls_for = tls_for,
+	.ask_sender = ask_sender,
+	.forget_question = forget_question };
 
 /* ---- listeners ---------------------------------------------------------------------------------- */
 
@@ -247,6 +279,7 @@ void worker_free(struct worker **worker)
 	close_listeners(w);
 	if (w->sessions)
 		session_service_free(&w->sessions);
+	policy_null_mx_free(&w->null_mx);
 	for (size_t i = 0; i < w->shard_count; i++)
 		worker_shard_free(&w->shards[i]);
 	free(w->shards);

@@ -33,8 +33,15 @@ struct session_refusal {
 	char text[300];		/* one line, printable ASCII */
 };
 
+/* A question that is answered later. */
+struct session_question;
+/* refusal NULL: no objection. The question is over: forget it. From the loop, not inside of the
+ * asking. */
+void session_question_answer(struct session_question *question,
+	const struct session_refusal *refusal);
+
 /* The questions a session asks the house (session knows no policy and no routes). Called from the
- * loop, answered at once. */
+ * loop, answered at once but for ask_sender. */
 struct session_gate {
 	/* May this client send as this sender? sender_domain empty for <>. */
 	bool (*may_send)(void *ctx, const struct session_facts *facts, struct str sender_domain,
@@ -45,6 +52,13 @@ struct session_gate {
 	/* The TLS wishes for this client: with or without tickets, or NULL: STARTTLS is not offered. */
 	struct tlsio_server *(*tls_for)(void *ctx, const void *listener,
 		const struct netaddr *client);
+	/* Asked with refuse_null_mx_senders, where may_send was content and the sender has a domain
+	 * (not <>, no address literal): is there a null MX to refuse it for? NULL: no need to look.
+	 * Otherwise session_question_answer follows; what is returned is for forget_question, which
+	 * comes instead when nobody wants the answer any more. Both may be NULL. */
+	void *(*ask_sender)(void *ctx, const struct session_facts *facts, struct str sender_domain,
+		struct session_question *question);
+	void (*forget_question)(void *ctx, void *asked);
 };
 
 enum session_tls_mode { SESSION_TLS_OFF, SESSION_TLS_STARTTLS, SESSION_TLS_IMPLICIT };

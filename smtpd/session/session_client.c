@@ -6,6 +6,7 @@
 #include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_upgrade.h"
 #include "smtpd/session/session_log.h"
+#include "smtpd/session/session_question.h"
 #include "smtpd/session/session_reply.h"
 #include "smtpd/session/session_store.h"
 
@@ -67,7 +68,7 @@ static void reply(void *ctx, const char *bytes, size_t length)
 	tlsio_stream_write(c->stream, bytes, length);
 }
 
-static struct session_facts facts_of(const struct session_client *c)
+struct session_facts session_client_facts(const struct session_client *c)
 {
 	return (struct session_facts){ .client = &c->remote,
 		.peer = tlsio_stream_peer(c->stream),
@@ -78,7 +79,7 @@ static struct session_facts facts_of(const struct session_client *c)
 static bool may_send(void *ctx, struct str sender_domain, struct session_refusal *ret)
 {
 	struct session_client *c = ctx;
-	struct session_facts facts = facts_of(c);
+	struct session_facts facts = session_client_facts(c);
 	return c->service->gate->may_send(c->service->gate_ctx, &facts, sender_domain, ret);
 }
 
@@ -97,7 +98,7 @@ static bool may_receive(void *ctx, struct str recipient, struct str domain,
 	if (!has_room(c))
 		return session_reply_refuse(ret, 452, "4.5.3",
 			"no more recipients in one message now");
-	struct session_facts facts = facts_of(c);
+	struct session_facts facts = session_client_facts(c);
 	return c->service->gate->may_receive(c->service->gate_ctx, &facts, recipient, domain, ret);
 }
 
@@ -119,6 +120,8 @@ static void note_refusal(void *ctx, enum smtp_verb verb, struct str argument,
 
 static const struct session_actions actions = { .reply = reply,
 	.may_send = may_send,
+	.ask_sender = session_question_ask,
+	.forget_question = session_question_forget,
 	.may_receive = may_receive,
 	.has_tls = has_tls,
 	.store_begin = session_store_begin,
@@ -168,6 +171,7 @@ static void limit_time(struct session_client *c)
 	case SESSION_PHASE_DELAYED:
 		limit = DELAY_MS;
 		break;
+	case SESSION_PHASE_ASKING: /* a question has its own limit */
 	case SESSION_PHASE_COMMITTING: /* the spool always answers */
 		limit = 0;
 		break;
@@ -256,6 +260,13 @@ static void watch_session(struct session_client *c)
 		session_machine_finish(&c->machine, words, "session-limit");
 }
 
+/* Somebody in the house will answer, whether or not the peer is still there. */
+static bool is_house_at_work(const struct session_client *c)
+{
+	return c->machine.phase == SESSION_PHASE_ASKING ||
+		c->machine.phase == SESSION_PHASE_COMMITTING;
+}
+
 /* Everything that can change comes through here. May free the client. */
 static void advance(struct session_client *c)
 {
@@ -263,8 +274,8 @@ static void advance(struct session_client *c)
 	uint8_t before = c->machine.phase;
 	bool has_moved = take_input(c);
 	/* a peer that sends no more is served to the end of what it sent; its stream has no more
-	 * events, so nothing else than the spool's answer may be waited for */
-	if (c->is_input_over && c->machine.phase != SESSION_PHASE_COMMITTING)
+	 * events, so nothing else than an answer of the house may be waited for */
+	if (c->is_input_over && !is_house_at_work(c))
 		end_machine(c, "client-closed");
 	if (c->machine.phase == SESSION_PHASE_ENDED)
 		finish(c, NULL, false);
@@ -272,13 +283,25 @@ static void advance(struct session_client *c)
 		limit_time(c);
 }
 
-void session_client_stored(struct session_client *c, uint64_t id, const struct err *why)
+/* The house answered. */
+static void go_on(struct session_client *c)
 {
-	session_machine_stored(&c->machine, id, why);
 	count_envelope(c);
 	if (c->machine.phase != SESSION_PHASE_ENDED)
 		limit_time(c);
 	advance(c);
+}
+
+void session_client_answered(struct session_client *c, const struct session_refusal *refusal)
+{
+	session_machine_answered(&c->machine, refusal);
+	go_on(c);
+}
+
+void session_client_stored(struct session_client *c, uint64_t id, const struct err *why)
+{
+	session_machine_stored(&c->machine, id, why);
+	go_on(c);
 }
 
 /* ---- events ----------------------------------------------------------------------------------- */

@@ -23,6 +23,7 @@ struct session_client {
 	struct tlsio_stream *stream;
 	struct session_machine machine;
 	struct spool_writer *writer;
+	struct session_question *question; /* while ASKING */
 	struct netaddr remote;
 	int64_t began_ms;
 	size_t envelope_bytes; /* of the transaction, as counted in the service */
@@ -39,6 +40,10 @@ void session_client_start(struct session_service *service, struct session_snapsh
 /* Idle: 421 now; a running transaction may finish. May free the client. */
 void session_client_drain(struct session_client *client);
 void session_client_abort(struct session_client *client); /* frees it */
+struct session_facts session_client_facts(const struct session_client *client);
+/* The gate answered (session_question). May free the client. */
+void session_client_answered(struct session_client *client,
+	const struct session_refusal *refusal);
 /* The spool answered (session_store). May free the client. */
 void session_client_stored(struct session_client *client, uint64_t id, const struct err *why);
 

@@ -113,6 +113,18 @@ void session_log_leftover(const struct session_client *c, size_t bytes)
 	log_end(&l);
 }
 
+void session_log_unanswered(const struct session_client *c)
+{
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_INFO, "sender-not-looked-up");
+	if (l.is_off)
+		return;
+	log_str(&l, "sender", c->machine.transaction->sender);
+	log_text(&l, "reason", "no answer in time");
+	add_client(&l, &c->remote, c->machine.hello);
+	log_end(&l);
+}
+
 void session_log_turned_away(const struct netaddr *client, const char *reason)
 {
 	struct log_line l;

@@ -14,6 +14,8 @@ void session_log_refusal(const struct session_client *client, enum smtp_verb ver
 void session_log_end(const struct session_client *client, const struct err *why);
 /* Plaintext behind STARTTLS: a broken client, or somebody in between. */
 void session_log_leftover(const struct session_client *client, size_t bytes);
+/* A question about the sender took too long; the mail is taken. */
+void session_log_unanswered(const struct session_client *client);
 void session_log_turned_away(const struct netaddr *client, const char *reason);
 
 #endif

@@ -75,7 +75,8 @@ static const struct {
 	[SESSION_PHASE_HANDSHAKE] = { "handshake", IN(GREETED) },
 	[SESSION_PHASE_GREETED] = { "greeted", IN(READY) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING) },
 	[SESSION_PHASE_READY] = { "ready",
-		IN(MAIL) | IN(UPGRADING) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING) },
+		IN(ASKING) | IN(MAIL) | IN(UPGRADING) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING) },
+	[SESSION_PHASE_ASKING] = { "asking", IN(READY) | IN(MAIL) },
 	[SESSION_PHASE_MAIL] = { "mail",
 		IN(READY) | IN(RCPT) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING) },
 	[SESSION_PHASE_RCPT] = { "rcpt",
@@ -106,7 +107,7 @@ void session_machine_enter(struct session_machine *m, enum session_phase phase)
 bool session_machine_is_waiting(const struct session_machine *m)
 {
 	return (1u << m->phase &
-		(IN(HANDSHAKE) | IN(COMMITTING) | IN(UPGRADING) | IN(DELAYED))) != 0;
+		(IN(HANDSHAKE) | IN(ASKING) | IN(COMMITTING) | IN(UPGRADING) | IN(DELAYED))) != 0;
 }
 
 /* ---- replies ---------------------------------------------------------------------------------- */
@@ -158,6 +159,8 @@ void session_machine_end(struct session_machine *m, const char *reason)
 	/* what is being committed is the spool's: no answer was given, it may stay */
 	if (m->phase == SESSION_PHASE_COMMITTING)
 		m->transaction->is_stored = false;
+	if (m->phase == SESSION_PHASE_ASKING)
+		m->actions->forget_question(m->ctx);
 	drop_transaction(m);
 	session_machine_enter(m, SESSION_PHASE_ENDED);
 	m->end_reason = reason;
@@ -407,6 +410,13 @@ void session_machine_secured(struct session_machine *m)
 	session_machine_enter(m, SESSION_PHASE_GREETED);
 	if (is_implicit)
 		session_hello_greet(m);
+	say_farewell(m);
+}
+
+void session_machine_answered(struct session_machine *m, const struct session_refusal *refusal)
+{
+	assert(m->phase == SESSION_PHASE_ASKING);
+	session_mail_answered(m, refusal);
 	say_farewell(m);
 }
 

@@ -22,6 +22,7 @@ enum session_phase {
 	SESSION_PHASE_HANDSHAKE,  /* waits: implicit TLS, before the greeting */
 	SESSION_PHASE_GREETED,	  /* no EHLO or HELO yet */
 	SESSION_PHASE_READY,	  /* no transaction */
+	SESSION_PHASE_ASKING,	  /* waits: the house looks the sender up */
 	SESSION_PHASE_MAIL,	  /* a sender, no recipient */
 	SESSION_PHASE_RCPT,	  /* a sender and a recipient or more */
 	SESSION_PHASE_DATA,	  /* content up to CR LF "." CR LF */
@@ -39,10 +40,14 @@ const char *session_machine_phase_name(enum session_phase phase);
 struct session_machine;
 
 /* What the machine asks its owner for. Answers at once, but for store_commit (session_machine_stored
- * follows) and STARTTLS (the phase becomes UPGRADING, session_machine_upgrade follows). */
+ * follows), ask_sender (session_machine_answered follows) and STARTTLS (the phase becomes UPGRADING,
+ * session_machine_upgrade follows). */
 struct session_actions {
 	void (*reply)(void *ctx, const char *bytes, size_t length);
 	bool (*may_send)(void *ctx, struct str sender_domain, struct session_refusal *ret_refusal);
+	/* False: there is nothing to ask. */
+	bool (*ask_sender)(void *ctx, struct str sender_domain);
+	void (*forget_question)(void *ctx); /* no answer is wanted any more */
 	bool (*may_receive)(void *ctx, struct str recipient, struct str recipient_domain,
 		struct session_refusal *ret_refusal);
 	bool (*has_tls)(void *ctx);
@@ -97,6 +102,8 @@ size_t session_machine_input(struct session_machine *m, struct str input);
 void session_machine_upgrade(struct session_machine *m, size_t leftover_bytes);
 /* The handshake is done: everything said before is forgotten (RFC 3207 section 4.2). */
 void session_machine_secured(struct session_machine *m);
+/* ASKING ended; refusal NULL = no objection. */
+void session_machine_answered(struct session_machine *m, const struct session_refusal *refusal);
 /* COMMITTING ended; why NULL = durable. */
 void session_machine_stored(struct session_machine *m, uint64_t id, const struct err *why);
 /* The delay of DELAYED has passed. */

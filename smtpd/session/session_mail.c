@@ -53,6 +53,19 @@ bool session_mail_check_sender(const struct session_machine *m, struct str argum
 	return check_size(m, &ret->mail, ret_refusal);
 }
 
+static void accept_sender(struct session_machine *m)
+{
+	m->transactions++;
+	session_machine_enter(m, SESSION_PHASE_MAIL);
+	session_machine_reply(m, 250, "2.1.0", "OK");
+}
+
+/* Only of a domain can be asked whether it takes mail. */
+static bool must_ask(const struct session_machine *m, struct str domain)
+{
+	return m->settings->refuse_null_mx_senders && domain.length && domain.at[0] != '[';
+}
+
 void session_mail_run_sender(struct session_machine *m, struct str argument,
 	const struct session_parsed *parsed)
 {
@@ -67,10 +80,26 @@ void session_mail_run_sender(struct session_machine *m, struct str argument,
 		session_machine_refuse(m, SMTP_VERB_MAIL, argument, &refusal);
 		return;
 	}
-	m->transactions++;
 	m->transaction = session_transaction_new(parsed->address.text, &parsed->mail);
-	session_machine_enter(m, SESSION_PHASE_MAIL);
-	session_machine_reply(m, 250, "2.1.0", "OK");
+	struct str domain = str_of(parsed->domain);
+	if (must_ask(m, domain) && m->actions->ask_sender(m->ctx, domain))
+		session_machine_enter(m, SESSION_PHASE_ASKING);
+	else
+		accept_sender(m);
+}
+
+void session_mail_answered(struct session_machine *m, const struct session_refusal *refusal)
+{
+	char argument[SMTP_ADDRESS_BYTES + sizeof("FROM:<>")];
+	if (!refusal) {
+		accept_sender(m);
+		return;
+	}
+	/* the command line is gone; what there was to know of it is in the transaction */
+	snprintf(argument, sizeof(argument), "FROM:<%.*s>", STR_ARGS(m->transaction->sender));
+	m->refused++;
+	session_machine_reset(m);
+	session_machine_refuse(m, SMTP_VERB_MAIL, str_of(argument), refusal);
 }
 
 /* ---- RCPT ------------------------------------------------------------------------------------- */

@@ -14,6 +14,8 @@ bool session_mail_check_sender(const struct session_machine *m, struct str argum
 	struct session_parsed *ret, struct session_refusal *ret_refusal);
 void session_mail_run_sender(struct session_machine *m, struct str argument,
 	const struct session_parsed *parsed);
+/* ASKING is over; refusal NULL: the sender is welcome. */
+void session_mail_answered(struct session_machine *m, const struct session_refusal *refusal);
 bool session_mail_check_recipient(const struct session_machine *m, struct str argument,
 	struct session_parsed *ret, struct session_refusal *ret_refusal);
 void session_mail_run_recipient(struct session_machine *m, struct str argument,

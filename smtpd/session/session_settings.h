@@ -29,7 +29,7 @@ struct session_settings {
 	int64_t session_ms;	      /* 1h in all; a transaction may finish, in as much again */
 	uint64_t data_rate_bytes;     /* slowest acceptable data, bytes/s over a minute: 100 */
 	enum session_bare bare_newlines; /* refuse (default) | normalise */
-	bool refuse_null_mx_senders;  /* settable, off; needs the resolver */
+	bool refuse_null_mx_senders;  /* off; RFC 7505 section 4.2, by ask_sender */
 };
 
 cfg_opt_t *session_settings_options(void);

@@ -1,6 +1,7 @@
 #include "tests/dialogue/dialogue_house.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "libtlsio/base/log.h"
@@ -51,7 +52,64 @@ static struct tlsio_server *tls_for(void *ctx, const void *listener, const struc
 	return house->tls;
 }
 
-static const struct session_gate gate = { may_send, may_receive, tls_for };
+static void *ask_sender(void *ctx, const struct session_facts *facts, struct str domain,
+	struct session_question *question)
+{
+	struct dialogue_house *house = ctx;
+	assert(domain.length && domain.at[0] != '[');
+	if (facts->client->family == NETADDR_IPV4 && facts->client->bytes[0] == 10)
+		return NULL;
+	struct dialogue_question *q = mem_zero(sizeof(*q));
+	q->question = question;
+	q->is_null_mx = str_equal(domain, STR("null.example"));
+	list_push_back(&house->questions, &q->link);
+	tlsio_turn_request(&house->answer_turn);
+	return q;
+}
+
+static void forget_question(void *ctx, void *asked)
+{
+	struct dialogue_house *house = ctx;
+	struct dialogue_question *q = asked;
+	house->forgotten++;
+	list_remove(&q->link);
+	free(q);
+}
+
+static void on_answer_turn(void *ctx)
+{
+	struct dialogue_house *house = ctx;
+	struct session_refusal refusal;
+	struct list *node;
+	session_reply_refuse(&refusal, 550, "5.7.27", "that sender takes no mail");
+	while (!house->holds_answers && (node = list_first(&house->questions)) != NULL) {
+		struct dialogue_question *q = LIST_OWNER(node, struct dialogue_question, link);
+		list_remove(node);
+		session_question_answer(q->question, q->is_null_mx ? &refusal : NULL);
+		free(q);
+	}
+}
+
+size_t dialogue_house_waiting(const struct dialogue_house *house)
+{
+	size_t count = 0;
+	LIST_EACH (node, &house->questions)
+		count++;
+	return count;
+}
+
+void dialogue_house_hold_answers(struct dialogue_house *house, bool is_held)
+{
+	house->holds_answers = is_held;
+	tlsio_turn_request(&house->answer_turn);
+	dialogue_house_settle(house);
+}
+
+static const struct session_gate gate = { .may_send = may_send,
+	.may_receive = may_receive,
+	.tls_for = tls_for,
+	.ask_sender = ask_sender,
+	.forget_question = forget_question };
 
 /* ---- opening and closing ---------------------------------------------------------------------- */
 
@@ -91,6 +149,8 @@ void dialogue_house_open(struct dialogue_house *house)
 	log_open("dialogue", LOG_TARGET_STDERR, LOG_FORMAT_TEXT, LOG_LEVEL_DEBUG);
 	log_capture(on_log_line, house);
 	house->loop = tlsio_loop_new(NULL);
+	list_init(&house->questions);
+	tlsio_turn_init(&house->answer_turn, house->loop, on_answer_turn, house);
 	house->spool = fake_spool_new(house->loop, NULL, NULL);
 	house->service = session_service_new(house->loop, house->spool, &house->settings, &gate,
 		house);
@@ -125,6 +185,8 @@ void dialogue_house_close(struct dialogue_house *house)
 	dialogue_house_settle(house);
 	if (house->service)
 		close_service(house);
+	assert(list_is_empty(&house->questions));
+	tlsio_turn_cancel(&house->answer_turn);
 	spool_close(&house->spool);
 	dialogue_house_pass(house, 10000);
 	dialogue_tls_free(&house->tls);

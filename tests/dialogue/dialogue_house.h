@@ -4,7 +4,9 @@
  * For:     dialogue_words (scripts), and tests that want the same in C (which may free the service themselves).
  * The gate: mail for ours.example, mx.example and [192.0.2.25] is taken from everybody; clients in
  *          10.0.0.0/8 may relay anywhere. Senders at refused.example are refused (550), at
- *          strict.example without TLS 1.3 (554), at later.example for now (450).
+ *          strict.example without TLS 1.3 (554), at later.example for now (450). Where senders
+ *          are looked up, null.example has a null MX (550 5.7.27); clients in 10.0.0.0/8 are not
+ *          asked about. The answers come at the end of the turn, or while held back, never.
  */
 #ifndef TESTS_DIALOGUE_DIALOGUE_HOUSE_H
 #define TESTS_DIALOGUE_DIALOGUE_HOUSE_H
@@ -24,6 +26,13 @@ struct dialogue_client {
 	bool is_secured;
 };
 
+/* One question that the gate was asked. */
+struct dialogue_question {
+	struct list link;
+	struct session_question *question;
+	bool is_null_mx;
+};
+
 struct dialogue_house {
 	struct tlsio_loop *loop;
 	struct spool *spool;
@@ -33,6 +42,10 @@ struct dialogue_house {
 	struct tlsio_server *tls; /* what tls_for answers; NULL: not offered */
 	struct dialogue_client clients[DIALOGUE_CLIENTS];
 	size_t client_count;
+	struct list questions;
+	struct tlsio_turn answer_turn;
+	size_t forgotten; /* questions */
+	bool holds_answers;
 	struct buf log;
 	bool is_idle; /* on_idle of a drain came */
 	bool is_unused; /* on_unused of the settings came */
@@ -49,6 +62,8 @@ struct dialogue_client *dialogue_house_connect(struct dialogue_house *house, con
 bool dialogue_house_secure(struct dialogue_house *house, struct dialogue_client *client);
 void dialogue_house_say(struct dialogue_house *house, struct dialogue_client *client,
 	struct str bytes);
+size_t dialogue_house_waiting(const struct dialogue_house *house); /* questions */
+void dialogue_house_hold_answers(struct dialogue_house *house, bool is_held);
 /* Let everything happen that can without time passing; or with. */
 void dialogue_house_settle(struct dialogue_house *house);
 void dialogue_house_pass(struct dialogue_house *house, int64_t ms);

@@ -41,6 +41,7 @@ static bool set_number(struct dialogue *d, struct str key, uint64_t value)
 		{ "hops", NULL, &s->hops, NULL },
 		{ "connections", NULL, &s->connections, NULL },
 		{ "connections_per_client", NULL, &s->connections_per_client, NULL },
+		{ "command_ms", NULL, NULL, &s->command_ms },
 		{ "session_ms", NULL, NULL, &s->session_ms },
 	};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -61,6 +62,10 @@ static bool run_set(struct dialogue *d, struct str rest)
 {
 	struct str key = str_next_word(&rest), value = str_trim(rest);
 	uint64_t number;
+	if (str_equal(key, STR("refuse_null_mx_senders"))) {
+		d->house.settings.refuse_null_mx_senders = str_equal(value, STR("true"));
+		return true;
+	}
 	if (str_equal(key, STR("bare_newlines"))) {
 		bool is_refuse = str_equal(value, STR("refuse"));
 		d->house.settings.bare_newlines = is_refuse ? SESSION_BARE_REFUSE
@@ -212,6 +217,26 @@ static bool run_time(struct dialogue *d, struct str rest)
 }
 
 /* ---- the house -------------------------------------------------------------------------------- */
+
+static bool run_gate_order(struct dialogue *d, struct str rest)
+{
+	bool is_held = str_equal(rest, STR("hold"));
+	if (!is_held && !str_equal(rest, STR("release")))
+		return fail(d, "GATE! knows no \"%.*s\"", STR_ARGS(rest));
+	dialogue_house_hold_answers(&d->house, is_held);
+	return true;
+}
+
+static bool run_gate_question(struct dialogue *d, struct str rest)
+{
+	struct str key = str_next_word(&rest);
+	size_t is = str_equal(key, STR("waiting")) ? dialogue_house_waiting(&d->house)
+						   : d->house.forgotten;
+	uint64_t wanted;
+	if (!str_to_u64(str_trim(rest), UINT64_MAX, &wanted))
+		return fail(d, "GATE? wants waiting or forgotten, and a number");
+	return is == wanted || fail(d, "it is %zu", is);
+}
 
 static void on_idle(void *ctx)
 {
@@ -425,6 +450,8 @@ static const struct {
 	{ "IDLE?", run_idle },
 	{ "LOG?", run_log },
 	{ "COUNT?", run_count },
+	{ "GATE!", run_gate_order },
+	{ "GATE?", run_gate_question },
 	{ "SPOOL!", run_spool_order },
 	{ "SPOOL?", run_spool_question },
 };

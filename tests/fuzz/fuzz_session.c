@@ -12,6 +12,7 @@ struct world {
 	struct session_machine machine;
 	size_t replies;
 	bool is_writing;
+	bool is_asking;
 	bool fails;
 };
 
@@ -31,6 +32,21 @@ static bool may_send(void *ctx, struct str domain, struct session_refusal *ret)
 	*ret = (struct session_refusal){ .code = 550, .enhanced = "5.7.1", .text = "no" };
 	assert(str_is_ascii(domain));
 	return domain.length != 7;
+}
+
+static bool ask_sender(void *ctx, struct str domain)
+{
+	struct world *w = ctx;
+	assert(!w->is_asking && domain.length && str_is_ascii(domain));
+	w->is_asking = domain.length % 4 != 0;
+	return w->is_asking;
+}
+
+static void forget_question(void *ctx)
+{
+	struct world *w = ctx;
+	assert(w->is_asking);
+	w->is_asking = false;
 }
 
 static bool may_receive(void *ctx, struct str recipient, struct str domain,
@@ -89,8 +105,8 @@ static void note_refusal(void *ctx, enum smtp_verb verb, struct str argument,
 	assert(refusal->code >= 400 && refusal->code <= 599);
 }
 
-static const struct session_actions actions = { reply, may_send, may_receive, has_tls, store_begin,
-	store_write, store_commit, store_abandon, note_refusal };
+static const struct session_actions actions = { reply, may_send, ask_sender, forget_question,
+	may_receive, has_tls, store_begin, store_write, store_commit, store_abandon, note_refusal };
 
 /* Whatever the machine waits for happens at once. */
 static void serve(struct world *w, size_t leftover_bytes)
@@ -101,6 +117,12 @@ static void serve(struct world *w, size_t leftover_bytes)
 		session_machine_upgrade(m, leftover_bytes);
 		if (m->phase == SESSION_PHASE_UPGRADING)
 			session_machine_secured(m);
+	} else if (m->phase == SESSION_PHASE_ASKING) {
+		struct session_refusal no = { .code = 550, .enhanced = "5.7.27", .text = "no" };
+		bool is_refused = m->transaction->sender.length % 2;
+		assert(w->is_asking);
+		w->is_asking = false;
+		session_machine_answered(m, is_refused ? &no : NULL);
 	} else if (m->phase == SESSION_PHASE_COMMITTING) {
 		session_machine_stored(m, 7, m->accepted % 3 == 2 ? &why : NULL);
 	} else if (m->phase == SESSION_PHASE_DELAYED) {
@@ -142,6 +164,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.errors_soft = 10,
 		.errors_hard = 20,
 		.hops = 2,
+		.refuse_null_mx_senders = data[0] & 32,
 		.bare_newlines = data[0] & 1 ? SESSION_BARE_NORMALISE : SESSION_BARE_REFUSE };
 	struct session_listener listener = { .tls = (enum session_tls_mode)((data[0] >> 1) % 3),
 		.requires_tls = data[0] & 8 };
@@ -152,6 +175,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	converse(&w, data + 2, size - 2, (size_t)data[1] + 1);
 	assert(w.replies > 0);
 	session_machine_clear(&w.machine);
-	assert(!w.is_writing && !w.machine.transaction);
+	assert(!w.is_writing && !w.is_asking && !w.machine.transaction);
 	return 0;
 }

@@ -82,15 +82,21 @@ static void freeing_leaves_nothing_half_done(void **state)
 	say(in_data, "half of");
 	say(committing, message);
 	say(committing, "whole\r\n.\r\n");
+	house.settings.refuse_null_mx_senders = true;
+	dialogue_house_hold_answers(&house, true);
+	struct dialogue_client *asking = dialogue_house_connect(&house, "192.0.2.3");
+	say(asking, message);
 	assert_int_equal(fake_spool_open_writers(house.spool), 1);
 	assert_int_equal(fake_spool_waiting(house.spool), 1);
+	assert_int_equal(dialogue_house_waiting(&house), 1);
 	session_service_free(&house.service);
 	assert_true(house.is_unused);
 	assert_int_equal(fake_spool_open_writers(house.spool), 0);
+	assert_int_equal(dialogue_house_waiting(&house), 0);
 	fake_spool_release(house.spool);
 	dialogue_house_settle(&house);
 	assert_int_equal(fake_spool_count(house.spool), 1);
-	assert_true(in_data->is_over && committing->is_over);
+	assert_true(in_data->is_over && committing->is_over && asking->is_over);
 }
 
 static void descriptors_are_taken(void **state)

@@ -16,6 +16,7 @@ struct record {
 	struct session_listener listener;
 	struct buf said; /* replies, and actions in braces */
 	bool store_fails;
+	bool asks;
 	bool has_tls;
 };
 
@@ -43,6 +44,18 @@ static bool may_send(void *ctx, struct str domain, struct session_refusal *ret)
 	buf_printf(&r->said, "{send %.*s}", STR_ARGS(domain));
 	*ret = (struct session_refusal){ .code = 550, .enhanced = "5.7.1", .text = "no" };
 	return !str_equal(domain, STR("bad.example"));
+}
+
+static bool ask_sender(void *ctx, struct str domain)
+{
+	struct record *r = ctx;
+	buf_printf(&r->said, "{ask %.*s}", STR_ARGS(domain));
+	return r->asks;
+}
+
+static void forget_question(void *ctx)
+{
+	buf_append_text(&((struct record *)ctx)->said, "{forget}");
 }
 
 static bool may_receive(void *ctx, struct str recipient, struct str domain,
@@ -94,8 +107,8 @@ static void note_refusal(void *ctx, enum smtp_verb verb, struct str argument,
 	assert_true(refusal->code >= 400);
 }
 
-static const struct session_actions actions = { reply, may_send, may_receive, has_tls, store_begin,
-	store_write, store_commit, store_abandon, note_refusal };
+static const struct session_actions actions = { reply, may_send, ask_sender, forget_question,
+	may_receive, has_tls, store_begin, store_write, store_commit, store_abandon, note_refusal };
 
 static char hostname[] = "mx.example";
 
@@ -270,6 +283,79 @@ static void ending_while_committing_leaves_the_message(void **state)
 	assert_said(r, "");
 }
 
+/* ---- looking a sender up ---------------------------------------------------------------------- */
+
+static void asks_about_domains_where_it_shall(void **state)
+{
+	struct record *r = *state;
+	static const char text[] = "EHLO c\r\nMAIL FROM:<>\r\nRSET\r\nMAIL FROM:<a@[192.0.2.1]>\r\n"
+				   "RSET\r\nMAIL FROM:<a@bad.example>\r\nMAIL FROM:<a@B.example>\r\n";
+	start(r);
+	feed(r, text);
+	assert_null(strstr(buf_text(&r->said), "{ask"));
+	session_machine_clear(&r->machine);
+	buf_clear(&r->said);
+	r->settings.refuse_null_mx_senders = true;
+	start(r);
+	feed(r, text);
+	assert_said(r, "220|250|{send }250 2.1.0|250 2.0.0|{send [192.0.2.1]}250 2.1.0|250 2.0.0|"
+		       "{send bad.example}550 5.7.1|{send b.example}{ask b.example}250 2.1.0|");
+	assert_int_equal(r->machine.phase, SESSION_PHASE_MAIL);
+}
+
+static void takes_nothing_before_the_answer(void **state)
+{
+	struct record *r = *state;
+	r->settings.refuse_null_mx_senders = r->asks = true;
+	start(r);
+	buf_clear(&r->said);
+	assert_int_equal(feed(r, "EHLO c\r\nMAIL FROM:<a@b.example>\r\nRSET\r\n"), 6);
+	assert_int_equal(r->machine.phase, SESSION_PHASE_ASKING);
+	assert_true(session_machine_is_waiting(&r->machine));
+	assert_int_equal(r->machine.transactions, 0);
+	assert_said(r, "250|{send b.example}{ask b.example}");
+	session_machine_answered(&r->machine, NULL);
+	assert_said(r, "250 2.1.0|");
+	assert_int_equal(r->machine.phase, SESSION_PHASE_MAIL);
+	assert_int_equal(r->machine.transactions, 1);
+}
+
+static void an_answer_may_refuse(void **state)
+{
+	struct record *r = *state;
+	static const struct session_refusal no = { 550, "5.7.27", "no" };
+	r->settings.refuse_null_mx_senders = r->asks = true;
+	start(r);
+	feed(r, "EHLO c\r\nMAIL FROM:<a@b.example>\r\n");
+	buf_clear(&r->said);
+	session_machine_answered(&r->machine, &no);
+	assert_string_equal(buf_text(&r->said), "550|");
+	assert_int_equal(r->machine.phase, SESSION_PHASE_READY);
+	assert_null(r->machine.transaction);
+	assert_int_equal(r->machine.refused, 1);
+	assert_int_equal(r->machine.errors, 1);
+	assert_int_equal(r->machine.transactions, 0);
+	/* one error too many ends the session here as anywhere */
+	r->settings.errors_hard = 2;
+	feed(r, "MAIL FROM:<a@b.example>\r\n");
+	session_machine_answered(&r->machine, &no);
+	assert_int_equal(r->machine.phase, SESSION_PHASE_ENDED);
+}
+
+static void ending_while_asking_forgets_the_question(void **state)
+{
+	struct record *r = *state;
+	r->settings.refuse_null_mx_senders = r->asks = true;
+	start(r);
+	feed(r, "EHLO c\r\nMAIL FROM:<a@b.example>\r\n");
+	buf_clear(&r->said);
+	session_machine_finish(&r->machine, "shutting down", "shutdown");
+	assert_said(r, "");
+	session_machine_end(&r->machine, "reset");
+	assert_said(r, "{forget}");
+	assert_null(r->machine.transaction);
+}
+
 /* ---- STARTTLS --------------------------------------------------------------------------------- */
 
 static void forgets_everything_at_the_handshake(void **state)
@@ -432,6 +518,10 @@ int main(void)
 		TEST(refused_content_is_abandoned_at_once),
 		TEST(ending_in_the_middle_abandons),
 		TEST(ending_while_committing_leaves_the_message),
+		TEST(asks_about_domains_where_it_shall),
+		TEST(takes_nothing_before_the_answer),
+		TEST(an_answer_may_refuse),
+		TEST(ending_while_asking_forgets_the_question),
 		TEST(forgets_everything_at_the_handshake),
 		TEST(refuses_starttls_with_buffered_input),
 		TEST(says_no_word_into_a_handshake),

@@ -52,13 +52,15 @@ static void values_are_read(void **state)
 	struct session_settings s;
 	struct err err = { 0 };
 	assert_int_equal(read_text("session { message-size = 1GiB recipients = 100\n"
-				   "bare-newlines = normalise command-timeout = 10s }",
+				   "bare-newlines = normalise command-timeout = 10s\n"
+				   "refuse-null-mx-senders = yes }",
 				 &s, &err),
 		0);
 	assert_int_equal(s.message_bytes, 1 << 30);
 	assert_int_equal(s.recipients, 100);
 	assert_int_equal(s.bare_newlines, SESSION_BARE_NORMALISE);
 	assert_int_equal(s.command_ms, 10000);
+	assert_true(s.refuse_null_mx_senders);
 	session_settings_clear(&s);
 }
 
