@@ -6,8 +6,9 @@ from place import check
 
 
 class Client:
-	def __init__(self, ip, port, timeout=30, banner=True):
-		self.raw = socket.create_connection((ip, port), timeout=timeout)
+	def __init__(self, ip, port, timeout=30, banner=True, source=None):
+		self.raw = socket.create_connection((ip, port), timeout=timeout,
+						    source_address=(source, 0) if source else None)
 		self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 		self.socket, self.buffer = self.raw, b""
 		self.banner = self.reply() if banner else None
