@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include <uthash.h>
@@ -11,28 +10,7 @@
 #include "libtlsio/base/list.h"
 #include "libtlsio/base/log.h"
 #include "libtlsio/base/mem.h"
-#include "smtpd/dsn/dsn.h"
-#include "smtpd/sched/sched_backoff.h"
-
-/* One running job: some recipients of one message on their way to one destination. */
-struct delivery {
-	struct worker_shard *shard;
-	struct sched_job *job;
-	struct relay_destination *destination; /* NULL: nothing to do, ends at the end of the turn */
-	struct spool_reader *reader;	       /* keeps the envelope for the outcome; NULL: gone */
-	uint64_t message;
-	uint32_t *recipients; /* these: in no other delivery meanwhile */
-	size_t count;
-	unsigned reloads;	/* the shard's count when it started */
-	struct list link;	/* in the list of this message's deliveries */
-	struct list ended_link; /* in the shard's list of those that end with this turn */
-	/* the verdict, gathered until the bounce (if any) is durable */
-	enum sched_result result;
-	int64_t due_s; /* earliest of what waits again; 0 = nothing waits */
-	struct spool_outcome *failed;
-	char *failed_reasons; /* bytes the outcomes' reasons point into */
-	size_t failed_count;
-};
+#include "smtpd/worker_delivery.h"
 
 enum { REROUTE_SLICE_MS = 2, REROUTE_PAUSE_MS = 10 };
 
@@ -44,11 +22,9 @@ struct running {
 };
 
 struct worker_shard {
-	struct tlsio_loop *loop;
-	struct config *config;
+	struct worker_rooms rooms;
 	struct config *spool_config; /* the spool borrows its settings for life */
 	unsigned number;
-	struct spool *spool;
 	struct sched *sched;
 	struct relay *relay;
 	struct running *running;
@@ -71,7 +47,8 @@ static struct str domain_of(struct str address)
 
 static struct relay_destination *destination_of(struct worker_shard *s, struct str address)
 {
-	return relay_routes_find(s->config->routes, s->config->rules, domain_of(address));
+	const struct config *config = s->rooms.config;
+	return relay_routes_find(config->routes, config->rules, domain_of(address));
 }
 
 static int64_t now_ms(void)
@@ -90,7 +67,7 @@ static bool *find_under_way(struct worker_shard *s, const struct spool_envelope 
 		return NULL;
 	bool *under_way = mem_zero(e->recipient_count);
 	LIST_EACH (node, &running->deliveries) {
-		const struct delivery *d = LIST_OWNER(node, struct delivery, link);
+		const struct worker_delivery *d = LIST_OWNER(node, struct worker_delivery, link);
 		for (size_t i = 0; i < d->count; i++)
 			under_way[d->recipients[i]] = true;
 	}
@@ -125,7 +102,7 @@ static void schedule(struct worker_shard *s, const struct spool_envelope *e)
 /* By today's routes and rules, and today's state of its recipients. */
 static void schedule_anew(struct worker_shard *s, uint64_t message)
 {
-	struct spool_reader *reader = spool_read(s->spool, message, NULL);
+	struct spool_reader *reader = spool_read(s->rooms.spool, message, NULL);
 	if (reader)
 		schedule(s, spool_reader_envelope(reader));
 	spool_reader_free(&reader);
@@ -137,7 +114,7 @@ static void on_reroute_due(void *ctx)
 	struct worker_shard *s = ctx;
 	int64_t until_ms = now_ms() + REROUTE_SLICE_MS;
 	do {
-		s->rerouted = spool_next_id(s->spool, s->rerouted);
+		s->rerouted = spool_next_id(s->rooms.spool, s->rerouted);
 		if (s->rerouted == 0)
 			return;
 		schedule_anew(s, s->rerouted);
@@ -162,7 +139,7 @@ static void on_trouble(void *ctx, const struct err *err)
 
 /* ---- sched start -> relay ---------------------------------------------------------------------- */
 
-static void remember(struct worker_shard *s, struct delivery *d)
+static void remember(struct worker_shard *s, struct worker_delivery *d)
 {
 	struct running *running;
 	HASH_FIND(hh, s->running, &d->message, sizeof(d->message), running);
@@ -176,7 +153,7 @@ static void remember(struct worker_shard *s, struct delivery *d)
 	s->running_count++;
 }
 
-static void forget(struct worker_shard *s, struct delivery *d)
+static void forget(struct worker_shard *s, struct worker_delivery *d)
 {
 	struct running *running;
 	HASH_FIND(hh, s->running, &d->message, sizeof(d->message), running);
@@ -188,17 +165,40 @@ static void forget(struct worker_shard *s, struct delivery *d)
 	}
 }
 
+static void on_settled(void *ctx, struct worker_delivery *d)
+{
+	struct worker_shard *s = ctx;
+	forget(s, d);
+	sched_finish(s->sched, d->job, d->due_s ? d->result : SCHED_SETTLED, d->due_s);
+	/* The routes changed under this job: who still waits may do so for another destination. */
+	if (d->reader && (!d->destination || d->reloads != s->reloads))
+		schedule_anew(s, d->message);
+	worker_delivery_free(d);
+	if (s->running_count == 0)
+		s->on_quiet(s->ctx);
+}
+
+static void on_end_of_turn(void *ctx)
+{
+	struct worker_shard *s = ctx;
+	struct list *node;
+	while ((node = list_first(&s->ended)) != NULL) {
+		list_remove(node);
+		on_settled(s, LIST_OWNER(node, struct worker_delivery, ended_link));
+	}
+}
+
 /* The waiting recipients that go to this destination today and are not under way. After a reload
  * the job's destination may be nobody's any more: then there are none. */
-static void pick(struct delivery *d, struct str key)
+static void pick(struct worker_shard *s, struct worker_delivery *d, struct str key)
 {
 	const struct spool_envelope *e = spool_reader_envelope(d->reader);
-	bool *under_way = find_under_way(d->shard, e);
+	bool *under_way = find_under_way(s, e);
 	d->recipients = mem_array(e->recipient_count, sizeof(*d->recipients));
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
 		if (e->recipients[i].state != SPOOL_RECIPIENT_WAITING || (under_way && under_way[i]))
 			continue;
-		struct relay_destination *to = destination_of(d->shard, e->recipients[i].address);
+		struct relay_destination *to = destination_of(s, e->recipients[i].address);
 		if (to == d->destination || str_equal(str_of(to->key), key)) {
 			d->recipients[d->count++] = i;
 			if (!d->destination)
@@ -210,245 +210,44 @@ static void pick(struct delivery *d, struct str key)
 }
 
 /* sched wants its answer later, never inside start. */
-static void end_with_turn(struct delivery *d, enum sched_result result, int64_t due_s)
+static void end_with_turn(struct worker_shard *s, struct worker_delivery *d,
+	enum sched_result result, int64_t due_s)
 {
 	d->result = result;
 	d->due_s = due_s;
-	list_push_back(&d->shard->ended, &d->ended_link);
-	tlsio_turn_request(&d->shard->ended_turn);
+	list_push_back(&s->ended, &d->ended_link);
+	tlsio_turn_request(&s->ended_turn);
 }
 
 static void on_start(void *ctx, struct sched_job *job)
 {
 	struct worker_shard *s = ctx;
 	struct err err = { 0 };
-	struct delivery *d = mem_zero(sizeof(*d));
-	d->shard = s;
+	struct worker_delivery *d = mem_zero(sizeof(*d));
+	d->rooms = &s->rooms;
+	d->on_settled = on_settled;
+	d->ctx = s;
 	d->job = job;
 	d->message = sched_job_message(job);
 	d->reloads = s->reloads;
-	d->reader = spool_read(s->spool, d->message, &err);
+	d->reader = spool_read(s->rooms.spool, d->message, &err);
 	if (!d->reader) {
 		/* Settled or removed meanwhile is ordinary; damage is not: try again much later. */
 		bool is_gone = err.kind == ERR_INPUT;
 		if (!is_gone)
 			on_trouble(s, &err);
 		remember(s, d);
-		end_with_turn(d, is_gone ? SCHED_SETTLED : SCHED_RETRY,
-			is_gone ? 0 : tlsio_loop_time_s(s->loop) + s->config->sched.longest_ms / 1000);
+		end_with_turn(s, d, is_gone ? SCHED_SETTLED : SCHED_RETRY,
+			is_gone ? 0 : tlsio_loop_time_s(s->rooms.loop) +
+					      s->rooms.config->sched.longest_ms / 1000);
 		return;
 	}
-	pick(d, sched_job_destination(job));
+	pick(s, d, sched_job_destination(job));
 	remember(s, d);
 	if (d->count)
 		relay_start(s->relay, d->message, d->destination, d->recipients, d->count, d);
 	else
-		end_with_turn(d, SCHED_SETTLED, 0);
-}
-
-/* ---- relay outcome -> spool, dsn, sched -------------------------------------------------------- */
-
-static void free_delivery(struct delivery *d)
-{
-	spool_reader_free(&d->reader);
-	relay_destination_unref(&d->destination);
-	free(d->recipients);
-	free(d->failed);
-	free(d->failed_reasons);
-	free(d);
-}
-
-static void finish(struct delivery *d)
-{
-	struct worker_shard *s = d->shard;
-	forget(s, d);
-	sched_finish(s->sched, d->job, d->due_s ? d->result : SCHED_SETTLED, d->due_s);
-	/* The routes changed under this job: who still waits may do so for another destination. */
-	if (d->reader && (!d->destination || d->reloads != s->reloads))
-		schedule_anew(s, d->message);
-	free_delivery(d);
-	if (s->running_count == 0)
-		s->on_quiet(s->ctx);
-}
-
-static void on_end_of_turn(void *ctx)
-{
-	struct worker_shard *s = ctx;
-	struct list *node;
-	while ((node = list_first(&s->ended)) != NULL) {
-		list_remove(node);
-		finish(LIST_OWNER(node, struct delivery, ended_link));
-	}
-}
-
-static uint32_t random_bits(void)
-{
-	uint32_t bits = 0;
-	if (getrandom(&bits, sizeof(bits), GRND_NONBLOCK) < 0)
-		bits = (uint32_t)rand();
-	return bits;
-}
-
-static int64_t next_try_s(struct worker_shard *s, const struct spool_envelope *e, unsigned attempts)
-{
-	return sched_backoff_due_s(&s->config->sched, tlsio_loop_time_s(s->loop), e->received_s,
-		(e->flags & SPOOL_FLAG_BOUNCE) != 0, attempts, random_bits());
-}
-
-static void wait_again(struct delivery *d, struct spool_outcome *o)
-{
-	o->state = SPOOL_RECIPIENT_WAITING;
-	o->due_s = next_try_s(d->shard, spool_reader_envelope(d->reader), o->attempts);
-	if (d->due_s == 0 || o->due_s < d->due_s)
-		d->due_s = o->due_s;
-}
-
-/* The bounce is durable (error NULL), or could not be kept: then the recipients wait again, since
- * a failure nobody is told of is lost mail. */
-static void on_bounce_done(void *ctx, uint64_t dsn_id, const struct err *error)
-{
-	struct delivery *d = ctx;
-	struct worker_shard *s = d->shard;
-	char id[17], dsn[17];
-	for (size_t i = 0; i < d->failed_count; i++) {
-		if (error)
-			wait_again(d, &d->failed[i]);
-		else
-			d->failed[i].state = SPOOL_RECIPIENT_FAILED;
-	}
-	spool_settle(s->spool, d->message, d->failed, d->failed_count);
-	struct log_line l;
-	log_begin(&l, error ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "bounce");
-	log_text(&l, "msg", spool_id_format(d->message, id));
-	log_number(&l, "recipients", (int64_t)d->failed_count);
-	if (error)
-		log_format(&l, "reason", "not kept, tried again later: %s", error->text);
-	else if (dsn_id)
-		log_text(&l, "dsn", spool_id_format(dsn_id, dsn));
-	else
-		log_text(&l, "dsn", "none");
-	log_end(&l);
-	finish(d);
-}
-
-static void go_on_without_bounce(struct delivery *d, const struct err *error)
-{
-	if (error->kind == ERR_INPUT) /* the operator removed the message meanwhile */
-		finish(d);
-	else
-		on_bounce_done(d, 0, error);
-}
-
-static struct dsn_recipient dsn_recipient_of(const struct relay_outcome *o)
-{
-	return (struct dsn_recipient){
-		.recipient = o->recipient,
-		.enhanced = o->enhanced,
-		.text = o->text,
-		.host = o->host,
-		.is_smtp_reply = o->is_smtp_reply,
-	};
-}
-
-static void on_success_report_done(void *ctx, uint64_t dsn_id, const struct err *error)
-{
-	(void)ctx;
-	(void)dsn_id;
-	if (error)
-		log_say(LOG_LEVEL_WARNING, "success-report-lost", "%s", error->text);
-}
-
-static void report_success(struct delivery *d, const struct relay_result *result)
-{
-	struct worker_shard *s = d->shard;
-	const struct spool_envelope *e = spool_reader_envelope(d->reader);
-	struct dsn_recipient *delivered = mem_array(result->count, sizeof(*delivered));
-	struct err err = { 0 };
-	enum dsn_kind kind = d->destination->transport == RELAY_SMTP ? DSN_RELAYED : DSN_DELIVERED;
-	size_t count = 0;
-	for (size_t i = 0; i < result->count; i++)
-		if (result->outcomes[i].kind == RELAY_DELIVERED &&
-			!result->outcomes[i].is_dsn_passed_on &&
-			dsn_is_wanted(e, result->outcomes[i].recipient, kind))
-			delivered[count++] = dsn_recipient_of(&result->outcomes[i]);
-	if (count && dsn_send(s->spool, d->message, kind, delivered, count, s->config->hostname,
-			     tlsio_loop_time_s(s->loop), on_success_report_done, s, &err) < 0)
-		on_success_report_done(s, 0, &err);
-	free(delivered);
-}
-
-/* Failed for good: remembered with their reasons until the bounce is durable. */
-static void bounce(struct delivery *d, const struct relay_outcome *const *failed, size_t count)
-{
-	struct worker_shard *s = d->shard;
-	const struct spool_envelope *e = spool_reader_envelope(d->reader);
-	struct dsn_recipient *told = mem_array(count, sizeof(*told));
-	size_t told_count = 0;
-	struct err err = { 0 };
-	d->failed = mem_array(count, sizeof(*d->failed));
-	d->failed_reasons = mem_array(count, sizeof(failed[0]->text));
-	d->failed_count = count;
-	for (size_t i = 0; i < count; i++) {
-		char *reason = d->failed_reasons + i * sizeof(failed[0]->text);
-		memcpy(reason, failed[i]->text, sizeof(failed[0]->text));
-		d->failed[i] = (struct spool_outcome){
-			.recipient = failed[i]->recipient,
-			.attempts = (uint16_t)(e->recipients[failed[i]->recipient].attempts + 1),
-			.reason = str_of(reason),
-		};
-		if (dsn_is_wanted(e, failed[i]->recipient, DSN_FAILED))
-			told[told_count++] = dsn_recipient_of(failed[i]);
-	}
-	if (told_count == 0)
-		on_bounce_done(d, 0, NULL);
-	else if (dsn_send(s->spool, d->message, DSN_FAILED, told, told_count, s->config->hostname,
-			 tlsio_loop_time_s(s->loop), on_bounce_done, d, &err) < 0)
-		go_on_without_bounce(d, &err);
-	free(told);
-}
-
-static void on_outcome(void *ctx, void *job, const struct relay_result *result)
-{
-	struct worker_shard *s = ctx;
-	struct delivery *d = job;
-	const struct spool_envelope *e = spool_reader_envelope(d->reader);
-	bool is_expired = sched_backoff_is_expired(&s->config->sched, tlsio_loop_time_s(s->loop),
-		e->received_s, (e->flags & SPOOL_FLAG_BOUNCE) != 0);
-	struct spool_outcome *now = mem_array(result->count, sizeof(*now));
-	const struct relay_outcome **failed = mem_array(result->count, sizeof(*failed));
-	size_t now_count = 0, failed_count = 0, delivered_count = 0;
-
-	d->result = result->destination_failed ? SCHED_UNREACHABLE : SCHED_RETRY;
-	for (size_t i = 0; i < result->count; i++) {
-		const struct relay_outcome *o = &result->outcomes[i];
-		struct spool_outcome outcome = {
-			.recipient = o->recipient,
-			.attempts = (uint16_t)(e->recipients[o->recipient].attempts + 1),
-			.reason = str_of(o->text),
-		};
-		if (o->kind == RELAY_FAILED || (o->kind == RELAY_DEFERRED && is_expired)) {
-			failed[failed_count++] = o;
-			continue;
-		}
-		if (o->kind == RELAY_DELIVERED) {
-			outcome.state = SPOOL_RECIPIENT_DELIVERED;
-			delivered_count++;
-		} else {
-			wait_again(d, &outcome);
-		}
-		now[now_count++] = outcome;
-	}
-	/* first the report: with its last recipient settled the message is gone */
-	if (delivered_count)
-		report_success(d, result);
-	if (now_count)
-		spool_settle(s->spool, d->message, now, now_count);
-	if (failed_count)
-		bounce(d, failed, failed_count); /* finishes d */
-	else
-		finish(d);
-	free(now);
-	free(failed);
+		end_with_turn(s, d, SCHED_SETTLED, 0);
 }
 
 /* A reload may have tightened the rule while this delivery was on its way to a connection, or
@@ -456,7 +255,7 @@ static void on_outcome(void *ctx, void *job, const struct relay_result *result)
 static bool is_current(void *ctx, void *job)
 {
 	struct worker_shard *s = ctx;
-	const struct delivery *d = job;
+	const struct worker_delivery *d = job;
 	const struct spool_envelope *e = spool_reader_envelope(d->reader);
 	bool is_same = true;
 	for (size_t i = 0; d->reloads != s->reloads && is_same && i < d->count; i++) {
@@ -473,6 +272,12 @@ static bool is_current(void *ctx, void *job)
 static const struct spool_events spool_events = { .on_message = on_message,
 	.on_trouble = on_trouble };
 static const struct sched_events sched_events = { .start = on_start };
+static void on_outcome(void *ctx, void *job, const struct relay_result *result)
+{
+	(void)ctx;
+	worker_delivery_settle(job, result);
+}
+
 static const struct relay_events relay_events = { .is_current = is_current,
 	.on_outcome = on_outcome };
 
@@ -481,9 +286,9 @@ struct worker_shard *worker_shard_new(struct tlsio_loop *loop, unsigned number,
 {
 	struct worker_shard *s = mem_zero(sizeof(*s));
 	char directory[4096];
-	s->loop = loop;
+	s->rooms.loop = loop;
 	s->number = number;
-	s->config = config_ref(config);
+	s->rooms.config = config_ref(config);
 	s->spool_config = config_ref(config);
 	s->on_quiet = on_quiet;
 	s->ctx = ctx;
@@ -493,13 +298,13 @@ struct worker_shard *worker_shard_new(struct tlsio_loop *loop, unsigned number,
 	snprintf(directory, sizeof(directory), "%s/%u", config->spool.directory, number);
 	if (file_make_directories(directory, 0700, err) < 0)
 		goto failed;
-	s->spool = spool_open(loop, directory, number, &s->spool_config->spool, NULL, &spool_events,
-		s, err);
-	if (!s->spool)
+	s->rooms.spool = spool_open(loop, directory, number, &s->spool_config->spool, NULL,
+		&spool_events, s, err);
+	if (!s->rooms.spool)
 		goto failed;
 	s->sched = sched_new(loop, &config->sched, &sched_events, s);
-	s->relay = relay_new(loop, s->spool, &config->relay, config->present, &relay_events, s);
-	if (spool_replay(s->spool, err) < 0)
+	s->relay = relay_new(loop, s->rooms.spool, &config->relay, config->present, &relay_events, s);
+	if (spool_replay(s->rooms.spool, err) < 0)
 		goto failed;
 	return s;
 failed:
@@ -509,8 +314,8 @@ failed:
 
 void worker_shard_reload(struct worker_shard *s, struct config *config)
 {
-	struct config *old = s->config;
-	s->config = config_ref(config);
+	struct config *old = s->rooms.config;
+	s->rooms.config = config_ref(config);
 	sched_set_settings(s->sched, &config->sched);
 	relay_set_settings(s->relay, &config->relay, config->present);
 	config_unref(&old);
@@ -533,7 +338,7 @@ size_t worker_shard_running_count(const struct worker_shard *s)
 
 struct spool *worker_shard_spool(const struct worker_shard *s)
 {
-	return s->spool;
+	return s->rooms.spool;
 }
 
 struct sched *worker_shard_sched(const struct worker_shard *s)
@@ -552,9 +357,9 @@ static void drop_deliveries(struct worker_shard *s)
 	struct running *running, *next;
 	HASH_ITER (hh, s->running, running, next) {
 		LIST_EACH_SAFE (node, &running->deliveries) {
-			struct delivery *d = LIST_OWNER(node, struct delivery, link);
-			spool_forget_caller(s->spool, d);
-			free_delivery(d);
+			struct worker_delivery *d = LIST_OWNER(node, struct worker_delivery, link);
+			spool_forget_caller(s->rooms.spool, d);
+			worker_delivery_free(d);
 		}
 		HASH_DEL(s->running, running);
 		free(running);
@@ -571,15 +376,15 @@ void worker_shard_free(struct worker_shard **shard)
 	tlsio_timer_stop(&s->reroute_timer);
 	if (s->relay)
 		relay_free(&s->relay);
-	if (s->spool) {
+	if (s->rooms.spool) {
 		drop_deliveries(s);
-		spool_forget_caller(s->spool, s);
+		spool_forget_caller(s->rooms.spool, s);
 	}
 	if (s->sched)
 		sched_free(&s->sched);
-	if (s->spool)
-		spool_close(&s->spool);
-	config_unref(&s->config);
+	if (s->rooms.spool)
+		spool_close(&s->rooms.spool);
+	config_unref(&s->rooms.config);
 	config_unref(&s->spool_config);
 	free(s);
 }

@@ -1,0 +1,198 @@
+#include "smtpd/worker_delivery.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "libtlsio/base/log.h"
+#include "libtlsio/base/mem.h"
+#include "smtpd/dsn/dsn.h"
+#include "smtpd/sched/sched_backoff.h"
+
+static uint32_t random_bits(void)
+{
+	uint32_t bits = 0;
+	if (getrandom(&bits, sizeof(bits), GRND_NONBLOCK) < 0)
+		bits = (uint32_t)rand();
+	return bits;
+}
+
+static uint16_t attempts_after(const struct spool_envelope *e, uint32_t recipient)
+{
+	uint16_t before = e->recipients[recipient].attempts;
+	return before < UINT16_MAX ? (uint16_t)(before + 1) : before;
+}
+
+static int64_t next_try_s(const struct worker_delivery *d, unsigned attempts)
+{
+	const struct spool_envelope *e = spool_reader_envelope(d->reader);
+	return sched_backoff_due_s(&d->rooms->config->sched, tlsio_loop_time_s(d->rooms->loop),
+		e->received_s, (e->flags & SPOOL_FLAG_BOUNCE) != 0, attempts, random_bits());
+}
+
+static void wait_again(struct worker_delivery *d, struct spool_outcome *o)
+{
+	o->state = SPOOL_RECIPIENT_WAITING;
+	o->due_s = next_try_s(d, o->attempts);
+	if (d->due_s == 0 || o->due_s < d->due_s)
+		d->due_s = o->due_s;
+}
+
+/* The bounce is durable (error NULL), or could not be kept: then the recipients wait again, since
+ * a failure nobody is told of is lost mail. */
+static void on_bounce_done(void *ctx, uint64_t dsn_id, const struct err *error)
+{
+	struct worker_delivery *d = ctx;
+	const struct worker_rooms *rooms = d->rooms;
+	char id[17], dsn[17];
+	for (size_t i = 0; i < d->failed_count; i++) {
+		if (error)
+			wait_again(d, &d->failed[i]);
+		else
+			d->failed[i].state = SPOOL_RECIPIENT_FAILED;
+	}
+	spool_settle(rooms->spool, d->message, d->failed, d->failed_count);
+	struct log_line l;
+	log_begin(&l, error ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "bounce");
+	log_text(&l, "msg", spool_id_format(d->message, id));
+	log_number(&l, "recipients", (int64_t)d->failed_count);
+	if (error)
+		log_format(&l, "reason", "not kept, tried again later: %s", error->text);
+	else if (dsn_id)
+		log_text(&l, "dsn", spool_id_format(dsn_id, dsn));
+	else
+		log_text(&l, "dsn", "none");
+	log_end(&l);
+	d->on_settled(d->ctx, d);
+}
+
+static void go_on_without_bounce(struct worker_delivery *d, const struct err *error)
+{
+	if (error->kind == ERR_INPUT) /* the operator removed the message meanwhile */
+		d->on_settled(d->ctx, d);
+	else
+		on_bounce_done(d, 0, error);
+}
+
+static struct dsn_recipient dsn_recipient_of(const struct relay_outcome *o)
+{
+	return (struct dsn_recipient){
+		.recipient = o->recipient,
+		.enhanced = o->enhanced,
+		.text = o->text,
+		.host = o->host,
+		.is_smtp_reply = o->is_smtp_reply,
+	};
+}
+
+static void on_success_report_done(void *ctx, uint64_t dsn_id, const struct err *error)
+{
+	(void)ctx;
+	(void)dsn_id;
+	if (error)
+		log_say(LOG_LEVEL_WARNING, "success-report-lost", "%s", error->text);
+}
+
+static void report_success(struct worker_delivery *d, const struct relay_result *result)
+{
+	const struct worker_rooms *rooms = d->rooms;
+	const struct spool_envelope *e = spool_reader_envelope(d->reader);
+	struct dsn_recipient *delivered = mem_array(result->count, sizeof(*delivered));
+	struct err err = { 0 };
+	enum dsn_kind kind = d->destination->transport == RELAY_SMTP ? DSN_RELAYED : DSN_DELIVERED;
+	size_t count = 0;
+	for (size_t i = 0; i < result->count; i++)
+		if (result->outcomes[i].kind == RELAY_DELIVERED &&
+			!result->outcomes[i].is_dsn_passed_on &&
+			dsn_is_wanted(e, result->outcomes[i].recipient, kind))
+			delivered[count++] = dsn_recipient_of(&result->outcomes[i]);
+	if (count && dsn_send(rooms->spool, d->message, kind, delivered, count,
+			     rooms->config->hostname, tlsio_loop_time_s(rooms->loop),
+			     on_success_report_done, d->ctx, &err) < 0)
+		on_success_report_done(NULL, 0, &err);
+	free(delivered);
+}
+
+/* Failed for good: remembered with their reasons until the bounce is durable. */
+static void bounce(struct worker_delivery *d, const struct relay_outcome *const *failed, size_t count)
+{
+	const struct worker_rooms *rooms = d->rooms;
+	const struct spool_envelope *e = spool_reader_envelope(d->reader);
+	struct dsn_recipient *told = mem_array(count, sizeof(*told));
+	size_t told_count = 0;
+	struct err err = { 0 };
+	d->failed = mem_array(count, sizeof(*d->failed));
+	d->failed_reasons = mem_array(count, sizeof(failed[0]->text));
+	d->failed_count = count;
+	for (size_t i = 0; i < count; i++) {
+		char *reason = d->failed_reasons + i * sizeof(failed[0]->text);
+		memcpy(reason, failed[i]->text, sizeof(failed[0]->text));
+		d->failed[i] = (struct spool_outcome){
+			.recipient = failed[i]->recipient,
+			.attempts = attempts_after(e, failed[i]->recipient),
+			.reason = str_of(reason),
+		};
+		if (dsn_is_wanted(e, failed[i]->recipient, DSN_FAILED))
+			told[told_count++] = dsn_recipient_of(failed[i]);
+	}
+	if (told_count == 0)
+		on_bounce_done(d, 0, NULL);
+	else if (dsn_send(rooms->spool, d->message, DSN_FAILED, told, told_count,
+			 rooms->config->hostname, tlsio_loop_time_s(rooms->loop), on_bounce_done, d,
+			 &err) < 0)
+		go_on_without_bounce(d, &err);
+	free(told);
+}
+
+void worker_delivery_settle(struct worker_delivery *d, const struct relay_result *result)
+{
+	const struct worker_rooms *rooms = d->rooms;
+	const struct spool_envelope *e = spool_reader_envelope(d->reader);
+	bool is_expired = sched_backoff_is_expired(&rooms->config->sched,
+		tlsio_loop_time_s(rooms->loop), e->received_s,
+		(e->flags & SPOOL_FLAG_BOUNCE) != 0);
+	struct spool_outcome *now = mem_array(result->count, sizeof(*now));
+	const struct relay_outcome **failed = mem_array(result->count, sizeof(*failed));
+	size_t now_count = 0, failed_count = 0, delivered_count = 0;
+
+	d->result = result->destination_failed ? SCHED_UNREACHABLE : SCHED_RETRY;
+	for (size_t i = 0; i < result->count; i++) {
+		const struct relay_outcome *o = &result->outcomes[i];
+		struct spool_outcome outcome = {
+			.recipient = o->recipient,
+			.attempts = attempts_after(e, o->recipient),
+			.reason = str_of(o->text),
+		};
+		if (o->kind == RELAY_FAILED || (o->kind == RELAY_DEFERRED && is_expired)) {
+			failed[failed_count++] = o;
+			continue;
+		}
+		if (o->kind == RELAY_DELIVERED) {
+			outcome.state = SPOOL_RECIPIENT_DELIVERED;
+			delivered_count++;
+		} else {
+			wait_again(d, &outcome);
+		}
+		now[now_count++] = outcome;
+	}
+	/* first the report: with its last recipient settled the message is gone */
+	if (delivered_count)
+		report_success(d, result);
+	if (now_count)
+		spool_settle(rooms->spool, d->message, now, now_count);
+	if (failed_count)
+		bounce(d, failed, failed_count); /* settled when that is durable */
+	else
+		d->on_settled(d->ctx, d);
+	free(now);
+	free(failed);
+}
+
+void worker_delivery_free(struct worker_delivery *d)
+{
+	spool_reader_free(&d->reader);
+	relay_destination_unref(&d->destination);
+	free(d->recipients);
+	free(d->failed);
+	free(d->failed_reasons);
+	free(d);
+}
