@@ -551,10 +551,10 @@ static void lose_file(struct fake_disk *d, struct file *file, enum fake_disk_kee
 	bool keeps_length = keep == FAKE_DISK_KEEP_ALL ||
 			    (keep == FAKE_DISK_KEEP_SOME && next_random(d) % 2);
 	for (size_t sector = 0; sector < file->room / SECTOR; sector++) {
-		if (!file->is_dirty[sector])
-			continue;
+		/* a kill loses nothing, not even what a failed sync left in memory only */
 		if (keep == FAKE_DISK_KEEP_ALL ||
-			(keep == FAKE_DISK_KEEP_SOME && next_random(d) % 2))
+			(file->is_dirty[sector] && keep == FAKE_DISK_KEEP_SOME &&
+				next_random(d) % 2))
 			copy_sector(file, sector, file->platters, file->seen);
 	}
 	if (keeps_length)

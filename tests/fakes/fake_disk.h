@@ -26,7 +26,7 @@ enum fake_disk_fault {
 };
 enum fake_disk_keep {
 	FAKE_DISK_KEEP_NOTHING, /* of what was not synced */
-	FAKE_DISK_KEEP_ALL,
+	FAKE_DISK_KEEP_ALL, /* as if only the process had been killed */
 	FAKE_DISK_KEEP_SOME, /* at random, per sector */
 };
 

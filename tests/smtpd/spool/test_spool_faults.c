@@ -162,6 +162,29 @@ static void live(struct model *m)
 	fixture_pass_ms(&m->f, 1);
 }
 
+/* Few stay of many: what stays is copied, its segments are given back. */
+static void thin_out(struct model *m)
+{
+	struct sent *first = NULL, *large = send(m, 100000, 2);
+	fixture_pass_ms(&m->f, 1);
+	for (int i = 0; i < 13 && is_on(m); i++) {
+		struct sent *stays = send(m, 3000, 2);
+		struct sent *goes = send(m, 60000, 1);
+		fixture_pass_ms(&m->f, 1);
+		settle_all(m, goes);
+		settle(m, stays, 1);
+		if (i == 1)
+			first = stays;
+	}
+	rest(m);
+	/* moved, then gone: its old records must stay dead */
+	if (first)
+		settle_all(m, first);
+	read_all(m, large);
+	settle(m, large, 1);
+	rest(m);
+}
+
 /* ---- judging --------------------------------------------------------------------------------- */
 
 static struct sent *find(struct model *m, uint64_t id)
@@ -270,88 +293,98 @@ static void end(struct model *m)
 
 static struct model model;
 
+static void (*const scenarios[])(struct model *m) = { live, thin_out };
+enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]) };
+
+static void run(struct model *m, int scenario)
+{
+	fixture_pass_ms(&m->f, 1);
+	scenarios[scenario](m);
+	rest(m);
+}
+
 /* How many calls the scenario makes when nothing fails. */
-static uint64_t count_calls(void)
+static uint64_t count_calls(int scenario)
 {
 	struct model *m = &model;
 	begin(m, "no fault", 0);
 	assert_true(open_spool(m));
-	live(m);
-	rest(m);
+	run(m, scenario);
 	uint64_t count = fake_disk_count(m->disk);
 	assert_int_equal(m->f.troubles, 0);
 	/* it would try little if nothing were moved and given back */
-	assert_true(fake_disk_file_count(m->disk, ".segment") < 12);
+	assert_true(fake_disk_file_count(m->disk, ".segment") < (scenario ? 9 : 12));
 	reopen_and_judge(m, true);
 	end(m);
 	return count;
 }
 
+static void try_fault(struct model *m, int scenario, uint64_t at, enum fake_disk_fault fault)
+{
+	begin(m, fake_disk_fault_name(fault), at);
+	fake_disk_fail_at(m->disk, at, fault);
+	assert_true(open_spool(m));
+	run(m, scenario);
+	CHECK(m, fake_disk_failures(m->disk) == 1, "the fault did not come");
+	reopen_and_judge(m, true);
+	if (at % 4 == 0) {
+		run(m, scenario);
+		CHECK(m, m->f.troubles == 0, "trouble afterwards");
+		reopen_and_judge(m, true);
+	}
+	end(m);
+}
+
 static void every_call_may_fail_once(void **state)
 {
-	struct model *m = &model;
-	uint64_t calls = count_calls(), points = 0;
+	unsigned long long points = 0, calls = 0;
 	(void)state;
-	for (int fault = 0; fault < FAKE_DISK_POWER; fault++) {
-		for (uint64_t at = 1; at <= calls; at++) {
-			begin(m, fake_disk_fault_name((enum fake_disk_fault)fault), at);
-			fake_disk_fail_at(m->disk, at, (enum fake_disk_fault)fault);
-			assert_true(open_spool(m));
-			live(m);
-			rest(m);
-			CHECK(m, fake_disk_failures(m->disk) == 1, "the fault did not come");
-			points++;
-			reopen_and_judge(m, true);
-			if (at % 4 == 0) {
-				live(m);
-				rest(m);
-				CHECK(m, m->f.troubles == 0, "trouble afterwards");
-				reopen_and_judge(m, true);
-			}
-			end(m);
-		}
+	for (int scenario = 0; scenario < SCENARIOS; scenario++) {
+		uint64_t most = count_calls(scenario);
+		calls += most;
+		for (uint64_t i = 0; i < most * FAKE_DISK_POWER; i++, points++)
+			try_fault(&model, scenario, 1 + i / FAKE_DISK_POWER,
+				(enum fake_disk_fault)(i % FAKE_DISK_POWER));
 	}
-	print_message("%llu faults tried, at %llu calls\n", (unsigned long long)points,
-		(unsigned long long)calls);
+	print_message("%llu faults tried, at %llu calls\n", points, calls);
+}
+
+static void try_kill(struct model *m, int scenario, uint64_t at, uint64_t behind)
+{
+	static const enum fake_disk_fault faults[] = { FAKE_DISK_EIO, FAKE_DISK_SHORT_ENOSPC };
+	begin(m, "fault, then kill,", at);
+	fake_disk_fail_at(m->disk, at, faults[(at + behind / 2) % 2]);
+	fake_disk_power_off_at(m->disk, at + behind);
+	if (open_spool(m))
+		run(m, scenario);
+	fixture_close(&m->f);
+	fake_disk_power_on(m->disk, FAKE_DISK_KEEP_ALL);
+	reopen_and_judge(m, false);
+	end(m);
 }
 
 /* The process is killed soon after a fault: what it undid must be undone on disk by then. */
 static void a_kill_may_follow_a_fault(void **state)
 {
-	static const enum fake_disk_fault faults[] = { FAKE_DISK_EIO, FAKE_DISK_SHORT_ENOSPC };
-	struct model *m = &model;
-	uint64_t calls = count_calls(), points = 0;
+	unsigned long long points = 0, calls = 0;
 	(void)state;
-	for (uint64_t at = 1; at <= calls; at++) {
-		for (uint64_t behind = 1; behind <= 7; behind += 1 + at % 2) {
-			enum fake_disk_fault fault = faults[(at + behind / 2) % 2];
-			begin(m, fake_disk_fault_name(fault), at);
-			m->words = "fault, then kill,";
-			fake_disk_fail_at(m->disk, at, fault);
-			fake_disk_power_off_at(m->disk, at + behind);
-			if (open_spool(m)) {
-				live(m);
-				rest(m);
-			}
-			fixture_close(&m->f);
-			fake_disk_power_on(m->disk, FAKE_DISK_KEEP_ALL);
-			reopen_and_judge(m, false);
-			end(m);
-			points++;
+	for (int scenario = 0; scenario < SCENARIOS; scenario++) {
+		uint64_t most = count_calls(scenario);
+		calls += most;
+		for (uint64_t at = 1; at <= most; at++) {
+			for (uint64_t behind = 1; behind <= 7; behind += 2, points++)
+				try_kill(&model, scenario, at, behind);
 		}
 	}
-	print_message("%llu kills tried, at %llu calls\n", (unsigned long long)points,
-		(unsigned long long)calls);
+	print_message("%llu kills tried, at %llu calls\n", points, calls);
 }
 
-static uint64_t lose_power(struct model *m, uint64_t at, enum fake_disk_keep keep)
+static void lose_power(struct model *m, int scenario, uint64_t at, enum fake_disk_keep keep)
 {
 	begin(m, "power loss", at);
 	fake_disk_fail_at(m->disk, at, FAKE_DISK_POWER);
-	if (open_spool(m)) {
-		live(m);
-		rest(m);
-	}
+	if (open_spool(m))
+		run(m, scenario);
 	fixture_close(&m->f);
 	CHECK(m, !is_on(m), "power stayed");
 	fake_disk_power_on(m->disk, keep);
@@ -360,31 +393,29 @@ static uint64_t lose_power(struct model *m, uint64_t at, enum fake_disk_keep kee
 	m->words = "second power loss";
 	uint64_t before = fake_disk_count(m->disk);
 	fake_disk_fail_at(m->disk, before + 1 + at * 7919 % 150, FAKE_DISK_POWER);
-	live(m);
-	rest(m);
+	run(m, scenario);
 	fixture_close(&m->f);
-	if (!is_on(m)) {
+	bool had_power = is_on(m);
+	if (!had_power)
 		fake_disk_power_on(m->disk, (enum fake_disk_keep)(at % 3));
-		reopen_and_judge(m, false);
-	} else {
-		reopen_and_judge(m, true);
-	}
+	reopen_and_judge(m, had_power);
 	reopen_and_judge(m, true);
 	end(m);
-	return 2;
 }
 
 static void power_may_be_lost_at_every_call(void **state)
 {
-	struct model *m = &model;
-	uint64_t calls = count_calls(), points = 0;
+	unsigned long long points = 0, calls = 0;
 	(void)state;
-	for (int keep = 0; keep <= FAKE_DISK_KEEP_SOME; keep++) {
-		for (uint64_t at = 1; at <= calls; at++)
-			points += lose_power(m, at, (enum fake_disk_keep)keep);
+	for (int scenario = 0; scenario < SCENARIOS; scenario++) {
+		uint64_t most = count_calls(scenario);
+		calls += most;
+		for (uint64_t at = 1; at <= most; at++) {
+			for (int keep = 0; keep <= FAKE_DISK_KEEP_SOME; keep++, points += 2)
+				lose_power(&model, scenario, at, (enum fake_disk_keep)keep);
+		}
 	}
-	print_message("%llu power losses tried, at %llu calls\n", (unsigned long long)points,
-		(unsigned long long)calls);
+	print_message("%llu power losses tried, at %llu calls\n", points, calls);
 }
 
 int main(void)
