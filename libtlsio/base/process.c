@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -104,8 +105,16 @@ long process_raise_descriptors(long wanted)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	getrlimit(RLIMIT_NOFILE, &limit);
-	return limit.rlim_cur == RLIM_INFINITY ? wanted : (long)limit.rlim_cur;
+	long now = process_descriptors();
+	return now == LONG_MAX ? wanted : now;
+}
+
+long process_descriptors(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > LONG_MAX)
+		return LONG_MAX;
+	return (long)limit.rlim_cur;
 }
 
 /* The lock belongs to the file that has the name now: a predecessor may have removed it between

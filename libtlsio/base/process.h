@@ -32,6 +32,9 @@ bool process_notify(const char *state);
  * limit in force. */
 long process_raise_descriptors(long wanted);
 
+/* How many descriptors this process may have. */
+long process_descriptors(void);
+
 /* Creates (or takes over a dead one's) pid file and locks it for the life of this process; the
  * descriptor stays open and is the lock. -1: another living process holds it (ERR_LIMIT, the text
  * names its pid), or the file cannot be written. */

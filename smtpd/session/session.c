@@ -1,8 +1,10 @@
 #include "smtpd/session/session.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include "libtlsio/base/mem.h"
+#include "libtlsio/base/process.h"
 #include "smtpd/session/session_client.h"
 #include "smtpd/session/session_log.h"
 #include "smtpd/session/session_reply.h"
@@ -53,6 +55,14 @@ static void on_idle_turn(void *ctx)
 		on_idle(service->on_idle_ctx);
 }
 
+/* The rest is for what our own work needs: a spool that can open nothing stops, a relay that cannot
+ * dial fails, and no client shall bring that about. */
+static int descriptors_for_clients(void)
+{
+	long all = process_descriptors();
+	return all > INT_MAX ? INT_MAX : (int)(all / 4 * 3);
+}
+
 struct session_service *session_service_new(struct tlsio_loop *loop, struct spool *spool,
 	const struct session_settings *settings, const struct session_gate *gate, void *gate_ctx)
 {
@@ -63,6 +73,7 @@ struct session_service *session_service_new(struct tlsio_loop *loop, struct spoo
 	service->gate_ctx = gate_ctx;
 	service->current = snapshot_new(settings);
 	service->limits = session_limits_new();
+	service->descriptors_most = descriptors_for_clients();
 	list_init(&service->clients);
 	tlsio_turn_init(&service->idle_turn, loop, on_idle_turn, service);
 	return service;
@@ -144,8 +155,16 @@ void session_service_accept(struct session_service *service,
 	const struct session_listener *listener, int fd, const struct netaddr *local,
 	const struct netaddr *remote)
 {
-	session_service_accept_transport(service, listener,
-		tlsio_transport_socket(service->loop, fd), local, remote);
+	struct tlsio_transport *transport = tlsio_transport_socket(service->loop, fd);
+	/* the kernel gives the lowest free number: it tells how many there are of every kind, closing
+	 * connections too */
+	if (fd >= service->descriptors_most) {
+		service->counters.connections++;
+		turn_away(service, listener, transport, remote, "4.3.2",
+			"too many connections, come again");
+		return;
+	}
+	session_service_accept_transport(service, listener, transport, local, remote);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------- */

@@ -25,6 +25,7 @@ struct session_service {
 	struct session_snapshot *current;
 	struct session_limits *limits;
 	struct list clients;
+	int descriptors_most; /* clients get those below */
 	struct session_counters counters;
 	size_t envelope_bytes; /* of all transactions under way */
 	struct tlsio_turn idle_turn;

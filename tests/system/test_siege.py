@@ -108,3 +108,23 @@ def no_keys_are_logged_or_dumped(place):
 	postern.send(tls=True)
 	check(not os.path.exists(keys), "SSLKEYLOGFILE is not obeyed")
 	postern.stop()
+
+
+@test(weight=6)
+def idle_clients_leave_descriptors_to_the_spool_and_the_relay(place):
+	hop = FakeHop(place.ip)
+	postern = Postern(place, routes={"hop.test": f"smtp {place.ip}:{hop.port}"}, workers=1,
+			  spool={"segment-size": "1MiB"})
+	start = place.start
+	place.start = lambda name, command, **options: start(
+		name, ["sh", "-c", 'ulimit -n 120; exec "$@"', "sh"] + command, **options)
+	postern.start()
+	c = postern.client()
+	idle = [socket.create_connection((place.ip, postern.port)) for _ in range(200)]
+	for _ in range(6):
+		c.mail("f@client.test", "to@hop.test", b"Subject: x\r\n\r\n" + (b"y" * 70 + b"\r\n") * 9000)
+	wait_for(lambda: len(hop.messages) == 6, lambda: f"all go on: {len(hop.messages)}")
+	check("trouble" not in postern.log(), "nothing lacks descriptors", postern.log()[-2000:])
+	for s in idle:
+		s.close()
+	postern.stop()
