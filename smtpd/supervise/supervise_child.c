@@ -109,13 +109,15 @@ static void configure(struct life *life, struct given *given)
 	else if (!failed)
 		failed = begin(life, given, &err);
 	supervise_bundle_free(&given->offer.bundle);
-	answer(failed ? SUPERVISE_REFUSED : SUPERVISE_READY, given->message.generation,
-		err.text);
 	if (!failed) {
+		/* Before the answer: who hears that the reload is done may count on closed sockets. */
 		given_free(&life->current);
 		life->current = given;
-		return;
 	}
+	answer(failed ? SUPERVISE_REFUSED : SUPERVISE_READY, given->message.generation,
+		err.text);
+	if (!failed)
+		return;
 	given_free(&given);
 	if (life->current)
 		return; /* the old one stays in force */
