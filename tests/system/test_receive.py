@@ -34,10 +34,9 @@ def smtp_source_sends_two_hundred(place):
 def swaks_sends_over_starttls(place):
 	postern, hop = _postern(place)
 	said = place.run(["swaks", "--server", place.ip, "--port", str(postern.port), "--tls", "--tls-verify",
-			  "--tls-ca-path", place.path("keys/ca.pem"), "--tls-verify-host", NAME,
-			  "--tls-sni", NAME, "--from", "from@client.test", "--to", "to@hop.test",
-			  "--ehlo", "client.test"], status=None)
-	if "unknown option" in said.lower():  # an older swaks
+			  "--tls-ca-path", place.path("keys/ca.pem"), "--from", "from@client.test",
+			  "--to", "to@hop.test", "--ehlo", "client.test"], status=None)
+	if "does not match" in said or "hostname" in said.lower():  # newer ones hold it against the address
 		said = place.run(["swaks", "--server", place.ip, "--port", str(postern.port), "--tls", "--from",
 				  "from@client.test", "--to", "to@hop.test", "--ehlo", "client.test"])
 	wait_for(lambda: hop.messages, lambda: said[-3000:])
@@ -73,8 +72,7 @@ def the_name_asked_for_picks_the_certificate(place):
 			("unknown.test", "ECDSA+SHA256", "one.test", "id-ecPublicKey"),
 			(None, "ECDSA+SHA256", "one.test", "id-ecPublicKey")):
 		for version in ("-tls1_3", "-tls1_2"):
-			sigalgs = algorithm + (":ECDSA+SHA384:RSA-PSS+SHA384" if False else "")
-			said = _openssl(place, postern.port, version, "-CAfile", ca, "-sigalgs", sigalgs,
+			said = _openssl(place, postern.port, version, "-CAfile", ca, "-sigalgs", algorithm,
 					*(["-servername", sni] if sni else ["-noservername"]))
 			pem = re.search(r"-----BEGIN CERT.*?END CERTIFICATE-----", said, re.S)
 			if not pem and kind == "rsaEncryption" and version == "-tls1_3":
