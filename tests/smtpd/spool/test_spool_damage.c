@@ -107,21 +107,64 @@ static void a_flipped_bit_costs_one_message_at_most_and_is_told(void **state)
 	assert_int_equal(count_intact(w), MESSAGES);
 }
 
+static void kill_now(struct world *w)
+{
+	fake_disk_power_off(w->disk);
+	fixture_close(&w->f);
+	fake_disk_power_on(w->disk, FAKE_DISK_KEEP_ALL);
+}
+
 static void damage_is_told_from_a_torn_end_after_a_kill(void **state)
 {
 	struct world *w = *state;
 	size_t length;
-	/* killed: no END; the mark that was written when all was quiet is what proves */
-	struct fixture dead = w->f;
-	w->f.spool = NULL;
-	fake_disk_power_off(w->disk);
-	fixture_close(&dead);
-	fake_disk_power_on(w->disk, FAKE_DISK_KEEP_ALL);
+	/* no END; the mark that was written when all was quiet is what proves */
+	kill_now(w);
 	char *bytes = fake_disk_file(w->disk, ".segment", 0, &length);
 	bytes[SPOOL_SEGMENT_HEADER_BYTES + 200] ^= 1;
 	assert_int_equal(fixture_open(&w->f, NULL), 0);
 	assert_true(w->f.troubles > 0);
 	assert_int_equal(count_intact(w), MESSAGES - 1);
+}
+
+/* Where the body of this message begins on disk. */
+static char *find_body(struct world *w, uint64_t seed, size_t length)
+{
+	struct buf body = { 0 };
+	char *found = NULL;
+	fixture_fill(&body, seed, length);
+	for (unsigned file = 0; file < fake_disk_file_count(w->disk, ".segment"); file++) {
+		size_t size;
+		char *bytes = fake_disk_file(w->disk, ".segment", file, &size);
+		for (size_t i = 0; i + length <= size && !found; i += SPOOL_RECORD_ALIGN) {
+			if (memcmp(bytes + i, body.data, length) == 0)
+				found = bytes + i;
+		}
+	}
+	buf_release(&body);
+	assert_non_null(found);
+	return found;
+}
+
+static void in_busy_times_the_marks_of_later_writes_prove(void **state)
+{
+	struct world *w = *state;
+	struct err err;
+	uint64_t ids[4];
+	for (uint64_t i = 0; i < 4; i++)
+		ids[i] = fixture_send_durably(&w->f, 100 + i, 500, 1);
+	kill_now(w);
+	find_body(w, 101, 500)[7] ^= 1;
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_true(w->f.troubles > 0);
+	assert_int_equal(count_intact(w), MESSAGES);
+	assert_true(fixture_is_intact(&w->f, ids[0], 100, 500, 1, &err));
+	assert_true(fixture_is_intact(&w->f, ids[2], 102, 500, 1, &err));
+	assert_true(fixture_is_intact(&w->f, ids[3], 103, 500, 1, &err));
+	/* this one is there, to be given up by whoever tries to read it, and so told to its sender */
+	assert_true(fixture_was_told(&w->f, ids[1]));
+	assert_false(fixture_is_intact(&w->f, ids[1], 101, 500, 1, &err));
+	assert_int_equal(err.kind, ERR_SYSTEM);
 }
 
 static void a_zeroed_stretch_leaves_the_rest(void **state)
@@ -228,6 +271,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_flipped_bit_costs_one_message_at_most_and_is_told),
 		TEST(damage_is_told_from_a_torn_end_after_a_kill),
+		TEST(in_busy_times_the_marks_of_later_writes_prove),
 		TEST(a_zeroed_stretch_leaves_the_rest),
 		TEST(a_damaged_header_costs_nothing),
 		TEST(an_unreadable_segment_is_kept_for_a_person),
