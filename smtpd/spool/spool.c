@@ -65,9 +65,11 @@ static void check_space(struct spool *spool)
 static bool has_room(const struct spool *spool)
 {
 	const struct spool_segment *active = spool->log.active;
-	if (!spool->has_no_segment || spool_segments_is_ready(&spool->segments))
+	if (spool_segments_is_ready(&spool->segments))
 		return true;
-	return active && active->end < active->size_bytes / 2;
+	if (spool->log.is_stuck)
+		return false;
+	return !spool->has_no_segment || (active && active->end < active->size_bytes / 2);
 }
 
 static int check_storing(const struct spool *spool, struct err *err)
@@ -143,6 +145,8 @@ static void on_segments_change(void *ctx, const struct err *error)
 		spool_tell_trouble(spool, error);
 	else if (!spool->is_broken)
 		spool_log_prefer_filled(&spool->log);
+	if (!error)
+		spool->log.is_stuck = false;
 	spool_request_turn(spool);
 }
 
@@ -180,9 +184,20 @@ static void prepare_next(struct spool *spool)
 		spool_segments_prepare(&spool->segments);
 }
 
+static void tell_stuck(struct spool *spool)
+{
+	if (spool->log.is_stuck && !spool->is_stuck_told) {
+		struct err err;
+		err_set(&err, ERR_LIMIT, "%s: no further segment can be made: no mail is accepted",
+			spool->directory);
+		spool_tell_trouble(spool, &err);
+	}
+	spool->is_stuck_told = spool->log.is_stuck;
+}
+
 static bool is_restless(const struct spool *spool)
 {
-	return spool->lost.count || spool->has_no_segment ||
+	return spool->lost.count || spool->has_no_segment || spool->log.is_stuck ||
 	       (!spool->is_broken && (spool_log_is_dirty(&spool->log) ||
 					     spool_log_wants_mark(&spool->log)));
 }
@@ -195,6 +210,7 @@ static void on_end_of_turn(void *ctx)
 	prepare_next(spool);
 	spool_compact_review(spool);
 	spool_writer_tell_failed(spool);
+	tell_stuck(spool);
 	tell_troubles(spool);
 	if (!list_is_empty(&spool->waiting) || log->unsynced_bytes >= EARLY_SYNC_BYTES)
 		begin_sync(spool);
@@ -209,7 +225,7 @@ static void on_tick(void *ctx)
 	if (spool->lost.count)
 		spool_change_retry(spool);
 	spool_segments_retry(&spool->segments);
-	if (spool->has_no_segment)
+	if (spool->has_no_segment || spool->log.is_stuck)
 		spool_segments_prepare(&spool->segments);
 	spool_log_flush(log, NULL);
 	if (spool_log_is_dirty(log))
@@ -340,7 +356,8 @@ void spool_summarise(const struct spool *spool, struct spool_summary *ret)
 		.messages = spool->index.count,
 		.message_bytes = spool->index.message_bytes,
 		.segments = spool->segments.count,
-		.segment_bytes = spool->segments.count * spool->segments.segment_bytes,
+		.segment_bytes = (spool->segments.count + spool->segments.free_count) *
+				 spool->segments.segment_bytes,
 		.commits = spool->commits,
 		.syncs = spool->log.syncs,
 		.is_accepting = check_accepting(spool, NULL) == 0,

@@ -101,7 +101,7 @@ struct spool_summary {
 	uint64_t messages;	/* with recipients waiting */
 	uint64_t message_bytes;
 	uint64_t segments;	/* files in use */
-	uint64_t segment_bytes; /* disk they take */
+	uint64_t segment_bytes; /* disk they take, and those kept free for next use */
 	uint64_t commits;	/* since open */
 	uint64_t syncs;		/* since open */
 	bool is_accepting;

@@ -72,6 +72,7 @@ struct spool {
 	bool is_broken; /* a sync failed */
 	bool is_full;	/* free space below the minimum, as of space_checked_ms */
 	bool has_no_segment; /* the last try to make one failed */
+	bool is_stuck_told;
 	int64_t space_checked_ms;
 	struct err troubles[SPOOL_TROUBLES_MOST]; /* to be told at the end of this turn */
 	unsigned trouble_count;

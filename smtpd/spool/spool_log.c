@@ -115,6 +115,7 @@ int spool_log_flush(struct spool_log *log, struct err *err)
 static int roll(struct spool_log *log, struct err *err)
 {
 	struct spool_segment *next = spool_segments_take(log->segments, err);
+	log->is_stuck = !next;
 	if (!next)
 		return -1;
 	if (log->active) {

@@ -42,6 +42,7 @@ struct spool_log {
 	uint64_t syncs;
 	struct spool_sync *sync;
 	bool is_syncing;
+	bool is_stuck; /* the last try to roll on found no segment */
 };
 
 void spool_log_init(struct spool_log *log, struct spool_segments *segments,

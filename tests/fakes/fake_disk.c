@@ -49,6 +49,7 @@ struct fake_disk {
 	enum fake_disk_fault fault;
 	unsigned failures;
 	bool has_power;
+	bool is_full;
 	unsigned next_fail; /* so many calls more */
 	uint64_t power_off_at;
 	uint64_t random;
@@ -267,6 +268,10 @@ static int fake_open(struct spool_disk *disk, const char *path, bool is_new)
 	struct name *name = find(&d->now, path);
 	if (fails_whole(d))
 		return -1;
+	if (is_new && d->is_full) {
+		errno = ENOSPC;
+		return -1;
+	}
 	if (!name == !is_new) {
 		errno = is_new ? EEXIST : ENOENT;
 		return -1;
@@ -358,6 +363,10 @@ static ssize_t fake_pwrite(
 	struct file *file = d->open[fd];
 	bool half, has_failed = fails(d, &half);
 	int why = errno;
+	if (!has_failed && d->is_full && (size_t)at + length > file->length) {
+		errno = ENOSPC;
+		return -1;
+	}
 	if (has_failed && (d->has_power || length < 2))
 		return -1;
 	/* the write during which power is lost may have begun */
@@ -586,6 +595,11 @@ void fake_disk_power_on(struct fake_disk *d, enum fake_disk_keep keep)
 	d->next_fail = 0;
 	d->fail_at = 0;
 	d->power_off_at = 0;
+}
+
+void fake_disk_set_full(struct fake_disk *disk, bool is_full)
+{
+	disk->is_full = is_full;
 }
 
 void fake_disk_set_free_bytes(struct fake_disk *disk, uint64_t bytes)

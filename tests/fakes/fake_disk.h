@@ -50,6 +50,8 @@ const char *fake_disk_fault_name(enum fake_disk_fault fault);
 bool fake_disk_has_power(const struct fake_disk *disk);
 /* Everything is as the platters have it. All descriptors must be closed. */
 void fake_disk_power_on(struct fake_disk *disk, enum fake_disk_keep keep);
+/* Full: no new files, and no file grows. */
+void fake_disk_set_full(struct fake_disk *disk, bool is_full);
 void fake_disk_set_free_bytes(struct fake_disk *disk, uint64_t bytes);
 
 /* The n-th file whose name ends so, in order of name: its bytes, to be looked at or damaged.

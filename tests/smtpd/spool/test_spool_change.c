@@ -214,6 +214,42 @@ static void what_could_not_be_wiped_is_wiped_by_the_next_write(void **state)
 	assert_int_equal(w->f.troubles, 0);
 }
 
+static void a_disk_that_stays_full_refuses_early_and_recovers_by_itself(void **state)
+{
+	struct world *w = *state;
+	struct fixture_done done;
+	struct err err = { 0 };
+	uint64_t ids[20];
+	unsigned count = 0;
+	fixture_pass_ms(&w->f, 1);
+	for (; count < 3; count++)
+		ids[count] = fixture_send_durably(&w->f, count, 30000, 1);
+	fake_disk_set_full(w->disk, true);
+	for (int i = 0; i < 10; i++) {
+		uint64_t id = fixture_send(&w->f, count, 30000, 1, &done);
+		fixture_wait(&w->f, &done.is_done);
+		if (done.is_durable)
+			ids[count++] = id;
+	}
+	/* refused before any byte is sent, not after the last */
+	assert_null(spool_begin(w->f.spool, &err));
+	assert_int_equal(err.kind, ERR_LIMIT);
+	assert_true(w->f.troubles > 0);
+	for (unsigned i = 0; i < count; i++)
+		assert_true(fixture_is_intact(&w->f, ids[i], i, 30000, 1, &err));
+	/* what leaves makes room */
+	for (unsigned i = 0; i < count; i++)
+		fixture_settle_one(&w->f, ids[i], 0, SPOOL_RECIPIENT_DELIVERED);
+	fixture_pass_ms(&w->f, 5000);
+	fake_disk_set_full(w->disk, false);
+	fixture_pass_ms(&w->f, 5000);
+	uint64_t last = fixture_send_durably(&w->f, 99, 30000, 1);
+	fixture_pass_ms(&w->f, 5000);
+	kill_and_reopen(w);
+	assert_int_equal(w->f.told_count, 1);
+	assert_true(fixture_was_told(&w->f, last));
+}
+
 static void a_failed_sync_stops_the_spool(void **state)
 {
 	struct world *w = *state;
@@ -254,6 +290,7 @@ int main(void)
 		TEST(a_full_disk_is_a_limit_and_passes),
 		TEST(a_failed_write_leaves_nothing_behind),
 		TEST(what_could_not_be_wiped_is_wiped_by_the_next_write),
+		TEST(a_disk_that_stays_full_refuses_early_and_recovers_by_itself),
 		TEST(a_failed_sync_stops_the_spool),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
