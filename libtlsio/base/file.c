@@ -30,10 +30,18 @@ int file_read_fd(int fd, const char *name, size_t max_bytes, struct buf *ret, st
 
 int file_read(const char *path, size_t max_bytes, struct buf *ret, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct stat st;
+	int result;
+	/* whose directory it is may put a pipe there: neither opening nor reading may wait for ever */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return err_system(err, errno, "cannot open %s", path);
-	int result = file_read_fd(fd, path, max_bytes, ret, err);
+	if (fstat(fd, &st) < 0)
+		result = err_system(err, errno, "cannot look at %s", path);
+	else if (!S_ISREG(st.st_mode))
+		result = err_set(err, ERR_INPUT, "%s is not a regular file", path);
+	else
+		result = file_read_fd(fd, path, max_bytes, ret, err);
 	close(fd);
 	return result;
 }

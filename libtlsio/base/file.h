@@ -8,7 +8,8 @@
 #include "libtlsio/base/buf.h"
 #include "libtlsio/base/err.h"
 
-/* Appends the file's content to ret. Over max_bytes is an error (ERR_LIMIT). */
+/* Appends the file's content to ret. Over max_bytes is an error (ERR_LIMIT), and so is
+ * what is no regular file: a pipe could keep us waiting for ever. */
 int file_read(const char *path, size_t max_bytes, struct buf *ret, struct err *err);
 /* The same from an open descriptor, from its current position; `name` is for the words. */
 int file_read_fd(int fd, const char *name, size_t max_bytes, struct buf *ret, struct err *err);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -102,8 +103,24 @@ static void reads_no_more_than_allowed(void **state)
 	assert_int_equal(err.kind, ERR_LIMIT);
 	assert_int_equal(file_read(in_directory("none"), 10, &got, &err), -1);
 	assert_int_equal(err.kind, ERR_SYSTEM);
-	assert_int_equal(file_read("/dev/zero", 100000, &got, &err), -1);
+	int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(file_read_fd(fd, "zero", 100000, &got, &err), -1);
 	assert_int_equal(err.kind, ERR_LIMIT);
+	close(fd);
+	buf_release(&got);
+}
+
+static void what_is_no_file_is_not_read(void **state)
+{
+	(void)state;
+	struct err err;
+	struct buf got = { 0 };
+	assert_int_equal(mkfifo(in_directory("pipe"), 0600), 0);
+	assert_int_equal(file_read(in_directory("pipe"), 100, &got, &err), -1);
+	assert_non_null(strstr(err.text, "not a regular file"));
+	assert_int_equal(file_read(directory, 100, &got, &err), -1);
+	assert_int_equal(file_read("/dev/zero", 100, &got, &err), -1);
+	assert_int_equal(got.length, 0);
 	buf_release(&got);
 }
 
@@ -147,6 +164,7 @@ int main(void)
 		CASE(a_leftover_of_a_crash_lends_no_mode),
 		CASE(a_symlink_in_the_way_is_not_followed),
 		CASE(reads_no_more_than_allowed),
+		CASE(what_is_no_file_is_not_read),
 		CASE(makes_directories_all_the_way),
 		CASE(errors_keep_kind_and_words_within_bounds),
 	};
