@@ -82,7 +82,8 @@ class Place:
 	# ---- processes -------------------------------------------------------------------------
 	def start(self, name, command, stdin=subprocess.DEVNULL, env=None, **options):
 		log = self.path(name + ".log")
-		self.logs.append(log)
+		if log not in self.logs:
+			self.logs.append(log)
 		with open(log, "ab") as out:
 			process = subprocess.Popen(command, stdin=stdin, stdout=out, stderr=out,
 						   env={**os.environ, **(env or {})}, **options)

@@ -52,7 +52,7 @@ def _is_alive(pid):
 	try:
 		with open(f"/proc/{pid}/stat") as f:
 			return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-	except FileNotFoundError:
+	except OSError:  # gone, perhaps just now
 		return False
 
 

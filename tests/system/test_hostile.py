@@ -353,7 +353,7 @@ def full_disk_takes_nothing_and_loses_nothing(place):
 		return
 	small = place.path("small")
 	os.makedirs(small)
-	place.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=777", "tmpfs", small])
+	place.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=755", "tmpfs", small])
 	place.cleanups.append(lambda: place.run(["umount", small], status=None))
 	hop = FakeHop(place.ip, replies={"RCPT": "450 4.2.1 later"})
 	postern = Postern(place, routes={"hop.test": f"smtp {place.ip}:{hop.port}"}, workers=1,

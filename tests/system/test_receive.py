@@ -36,7 +36,7 @@ def swaks_sends_over_starttls(place):
 	said = place.run(["swaks", "--server", place.ip, "--port", str(postern.port), "--tls", "--tls-verify",
 			  "--tls-ca-path", place.path("keys/ca.pem"), "--from", "from@client.test",
 			  "--to", "to@hop.test", "--ehlo", "client.test"], status=None)
-	if "does not match" in said or "hostname" in said.lower():  # newer ones hold it against the address
+	if "failed host verification" in said:  # newer ones hold it against the address
 		said = place.run(["swaks", "--server", place.ip, "--port", str(postern.port), "--tls", "--from",
 				  "from@client.test", "--to", "to@hop.test", "--ehlo", "client.test"])
 	wait_for(lambda: hop.messages, lambda: said[-3000:])
