@@ -332,6 +332,12 @@ static uint64_t cost_of(const struct spool_segment *segment)
 	return segment->live_bytes + (uint64_t)segment->grave_count * DONE_BYTES;
 }
 
+/* Of the disk; a file that was filled takes all of it however little is in it. */
+static uint64_t taken_by(const struct spool_segment *segment)
+{
+	return segment->is_filled ? segment->size_bytes : segment->end;
+}
+
 /* Forgets the graves that nothing needs any more. */
 static void prune_graves(struct spool *spool, struct spool_segment *segment)
 {
@@ -365,20 +371,19 @@ static bool give_back(struct spool *spool, struct spool_segment *segment)
 }
 
 struct choice {
-	uint64_t used_bytes;
+	uint64_t taken_bytes;
 	uint64_t cost_bytes;
 	struct spool_segment *best; /* the least to copy for the most gained */
 };
 
 static void consider(struct choice *choice, struct spool_segment *segment, uint32_t active)
 {
-	uint64_t cost = cost_of(segment);
-	choice->used_bytes += segment->end;
+	uint64_t cost = cost_of(segment), taken = taken_by(segment);
+	choice->taken_bytes += taken;
 	choice->cost_bytes += cost;
-	if (segment->retry_number > active || cost > segment->end / 4 * 3)
+	if (segment->retry_number > active || cost > taken / 4 * 3)
 		return;
-	if (!choice->best ||
-		cost * choice->best->end < cost_of(choice->best) * (uint64_t)segment->end)
+	if (!choice->best || cost * taken_by(choice->best) < cost_of(choice->best) * taken)
 		choice->best = segment;
 }
 
@@ -402,9 +407,9 @@ void spool_compact_review(struct spool *spool)
 	if (compact->victim || !choice.best)
 		return;
 	bool is_nearly_free = choice.best->live_bytes == 0 &&
-			      cost_of(choice.best) <= choice.best->end / 8;
+			      cost_of(choice.best) <= taken_by(choice.best) / 8;
 	if (is_nearly_free ||
-		choice.used_bytes >
+		choice.taken_bytes >
 			2 * choice.cost_bytes + (uint64_t)SPARE_SEGMENTS * set->segment_bytes) {
 		compact->victim = choice.best->number;
 		compact->next_id = 0;
