@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "libtlsio/base/file.h"
@@ -110,10 +111,26 @@ static int system_sync(struct spool_disk *disk, int fd)
 	return fdatasync(fd);
 }
 
+/* A sync that failed stops the spool for good. To have no descriptor is no failed sync: others give
+ * theirs back before long, and it is the helper that waits. */
+static int open_directory(const char *path)
+{
+	static const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+	int fd = -1;
+	for (int tries = 0; tries < 3000; tries++) {
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
+			return fd;
+		nanosleep(&pause, NULL);
+	}
+	errno = EMFILE;
+	return -1;
+}
+
 static int system_sync_directory(struct spool_disk *disk, const char *path)
 {
 	(void)disk;
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open_directory(path);
 	if (fd < 0)
 		return -1;
 	int result = fsync(fd);
