@@ -302,11 +302,6 @@ const struct config *worker_config(const struct worker *w)
 	return w->config;
 }
 
-unsigned worker_number(const struct worker *w)
-{
-	return w->number;
-}
-
 struct session_service *worker_sessions(const struct worker *w)
 {
 	return w->sessions;

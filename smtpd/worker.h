@@ -30,7 +30,6 @@ void worker_free(struct worker **worker);
 struct spool *worker_spool(const struct worker *worker, size_t index); /* NULL: no such */
 struct sched *worker_sched(const struct worker *worker, size_t index);
 const struct config *worker_config(const struct worker *worker);
-unsigned worker_number(const struct worker *worker);
 struct session_service *worker_sessions(const struct worker *worker);
 
 #endif

@@ -346,11 +346,6 @@ struct sched *worker_shard_sched(const struct worker_shard *s)
 	return s->sched;
 }
 
-struct relay *worker_shard_relay(const struct worker_shard *s)
-{
-	return s->relay;
-}
-
 /* Deliveries cut off here simply wait in the spool for the next start. */
 static void drop_deliveries(struct worker_shard *s)
 {

@@ -29,7 +29,6 @@ void worker_shard_drain(struct worker_shard *shard);
 size_t worker_shard_running_count(const struct worker_shard *shard);
 struct spool *worker_shard_spool(const struct worker_shard *shard);
 struct sched *worker_shard_sched(const struct worker_shard *shard);
-struct relay *worker_shard_relay(const struct worker_shard *shard);
 void worker_shard_free(struct worker_shard **shard);
 
 #endif
