@@ -165,11 +165,12 @@ static size_t flush_domain(const struct control_worker *c, struct str domain)
 	return count;
 }
 
-static void log_order(const char *event, struct str what, size_t count)
+/* The keys are those of other lines, so that who looks for msg=ID finds this one, too. */
+static void log_order(const char *event, const char *key, struct str what, size_t count)
 {
 	struct log_line l;
 	log_begin(&l, LOG_LEVEL_INFO, event);
-	log_str(&l, "what", what);
+	log_str(&l, key, what);
 	log_number(&l, "count", (int64_t)count);
 	log_text(&l, "by", "operator");
 	log_end(&l);
@@ -197,7 +198,7 @@ static void run_flush(
 		count += is_all ? sched_flush_all(control_rooms_sched(&c->rooms, i))
 				: sched_flush_message(control_rooms_sched(&c->rooms, i), id);
 	if (count)
-		log_order("flush", what, count);
+		log_order("flush", is_domain ? "domain" : is_all ? "what" : "msg", what, count);
 	answer_count(answer, "flushed", count);
 }
 
@@ -223,7 +224,7 @@ static void run_remove(
 		spool_settle(control_rooms_spool(&c->rooms, shard), id, outcomes, count);
 	sched_remove(control_rooms_sched(&c->rooms, shard), id);
 	free(outcomes);
-	log_order("remove", request->words[1], count);
+	log_order("remove", "msg", request->words[1], count);
 	answer_count(answer, "removed", count);
 }
 

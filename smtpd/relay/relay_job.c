@@ -212,7 +212,7 @@ void relay_job_log(const struct relay_job *job, int64_t now_ms)
 		log_text(&l, "msg", spool_id_format(job->message, id));
 		log_recipients(&l, job, i, is_logged);
 		log_text(&l, "outcome", relay_outcome_name(o->kind));
-		log_text(&l, "code", o->enhanced);
+		log_text(&l, "status", o->enhanced);
 		log_peer(&l, job);
 		if (is_network && r) {
 			log_text(&l, "level", policy_level_name(r->level));

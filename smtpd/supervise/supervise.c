@@ -570,7 +570,10 @@ int supervise_run(const struct supervise_program *program)
 	tlsio_loop_run(s.loop);
 	tlsio_timer_stop(&s.shutdown_timer);
 	tlsio_timer_stop(&s.secret_timer);
-	log_say(LOG_LEVEL_INFO, "end", "status %d", s.status);
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_INFO, "end");
+	log_number(&l, "status", s.status);
+	log_end(&l);
 	clean_up(&s);
 	return s.status;
 }
