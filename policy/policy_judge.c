@@ -108,8 +108,10 @@ static bool check_chain(const struct policy_requirement *r, const char *host,
 	}
 	char faults[120];
 	tlsio_chain_faults_text(peer->chain_faults, faults, sizeof(faults));
+	const char *trust = r->trust_name ? r->trust_name : "a trusted authority";
 	say(j, "the certificate of %s is not valid to %s: %s; %s demands verify", host,
-		r->trust_name ? r->trust_name : "a trusted authority", faults, r->source);
+		strcmp(trust, "system") == 0 ? "the authorities of this machine" : trust, faults,
+		r->source);
 	return false;
 }
 

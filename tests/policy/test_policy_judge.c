@@ -127,7 +127,7 @@ static const struct row rows[] = {
 		HOST " speaks at most TLS1.2 but " SOURCE " demands TLS1.3" },
 	{ "verify, untrusted", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13, TLSIO_CHAIN_UNTRUSTED,
 		HOST, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_NOT_TRUSTED, false,
-		"the certificate of " HOST " is not valid to system: " },
+		"the certificate of " HOST " is not valid to the authorities of this machine: " },
 	{ "verify, expired", POLICY_LEVEL_VERIFY, TLSIO_TLS12, TLSIO_TLS13, TLSIO_CHAIN_EXPIRED, HOST,
 		POLICY_REFUSE, POLICY_REASON_CERTIFICATE_EXPIRED, false,
 		"the certificate of " HOST " has expired (2001-09-09), but " SOURCE },
