@@ -219,6 +219,17 @@ static int not_found(const char *id)
 	return EXIT_FAILURE;
 }
 
+/* Asked once here, instead of a complaint by every worker. */
+static bool is_id(const char *word)
+{
+	if (strlen(word) == 16 && strspn(word, "0123456789abcdefABCDEF") == 16)
+		return true;
+	fprintf(stderr,
+		"posternctl: '%s' is no message id: it has 16 hexadecimal digits, see `posternctl queue`\n",
+		word);
+	return false;
+}
+
 static int run_queue(struct hand *h, int argc, char **argv)
 {
 	if (argc == 1)
@@ -226,6 +237,8 @@ static int run_queue(struct hand *h, int argc, char **argv)
 	bool is_show = strcmp(argv[1], "show") == 0, is_cat = strcmp(argv[1], "cat") == 0;
 	if (!(is_show || is_cat) || argc != 3)
 		return usage_error("`queue` is followed by nothing, `show ID` or `cat ID`");
+	if (!is_id(argv[2]))
+		return 2;
 	int status = ask(h, is_show ? on_show_record : on_nothing,
 		(const char *[]){ argv[1], argv[2] }, 2);
 	close_json(h);
@@ -242,6 +255,13 @@ static void on_sum(void *ctx, const struct control_record *record)
 	h->messages += control_record_number(record, "count");
 }
 
+static void on_found(void *ctx, const struct control_record *record)
+{
+	struct hand *h = ctx;
+	(void)record;
+	h->found++;
+}
+
 static int run_flush(struct hand *h, int argc, char **argv)
 {
 	const char *words[3] = { "flush", "all" };
@@ -250,7 +270,16 @@ static int run_flush(struct hand *h, int argc, char **argv)
 	bool is_domain = strcmp(words[1], "domain") == 0;
 	if (argc > 3 || is_domain != (argc == 3))
 		return usage_error("`flush` is followed by nothing, `all`, an ID, or `domain NAME`");
+	bool is_message = !is_domain && strcmp(words[1], "all") != 0;
+	if (is_message && !is_id(words[1]))
+		return 2;
 	int status = ask(h, on_sum, words, is_domain ? 3 : 2);
+	if (status == EXIT_SUCCESS && is_message && !h->messages) {
+		h->found = 0; /* none is due because it runs already, or because there is no such message */
+		status = ask(h, on_found, (const char *[]){ "show", words[1] }, 2);
+		if (status == EXIT_SUCCESS && !h->found)
+			return not_found(words[1]);
+	}
 	if (status == EXIT_SUCCESS)
 		printf("%lld deliver%s due now\n", (long long)h->messages,
 			h->messages == 1 ? "y is" : "ies are");
@@ -278,6 +307,8 @@ static int run_remove(struct hand *h, int argc, char **argv)
 {
 	if (argc != 2)
 		return usage_error("`remove` is followed by the ID of a message");
+	if (!is_id(argv[1]))
+		return 2;
 	h->is_json = false;
 	if (!is_confirmed(h, argv[1]))
 		return EXIT_FAILURE;
