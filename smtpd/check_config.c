@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "libtlsio/base/netaddr.h"
+#include "libtlsio/base/process.h"
 #include "smtpd/config/config.h"
 
 static const char *tls_words(const struct config_listener *l)
@@ -26,6 +27,9 @@ int check_config(const char *path)
 		fprintf(stderr, "%s\n", err.text);
 		return EXIT_FAILURE;
 	}
+	struct process_identity user;
+	if (config->user && process_find_user(config->user, &user, &err) < 0)
+		fprintf(stderr, "warning: 'user': %s\n", err.text); /* a file for another machine? */
 	for (char **warning = config->warnings; *warning; warning++)
 		fprintf(stderr, "warning: %s\n", *warning);
 	printf("%s: ok\n", path);
