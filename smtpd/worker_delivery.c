@@ -55,6 +55,8 @@ static void on_bounce_done(void *ctx, uint64_t dsn_id, const struct err *error)
 	log_begin(&l, error ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "bounce");
 	log_text(&l, "msg", spool_id_format(d->message, id));
 	log_number(&l, "recipients", (int64_t)d->failed_count);
+	if (d->expired_count)
+		log_number(&l, "expired", (int64_t)d->expired_count);
 	if (error)
 		log_format(&l, "reason", "not kept, tried again later: %s", error->text);
 	else if (dsn_id)
@@ -164,6 +166,7 @@ void worker_delivery_settle(struct worker_delivery *d, const struct relay_result
 		};
 		if (o->kind == RELAY_FAILED || (o->kind == RELAY_DEFERRED && is_expired)) {
 			failed[failed_count++] = o;
+			d->expired_count += o->kind == RELAY_DEFERRED;
 			continue;
 		}
 		if (o->kind == RELAY_DELIVERED) {

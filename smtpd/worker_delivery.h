@@ -44,6 +44,7 @@ struct worker_delivery {
 	struct spool_outcome *failed;
 	char *failed_reasons; /* bytes the outcomes' reasons point into */
 	size_t failed_count;
+	size_t expired_count; /* of them: the next hop might have taken them later */
 };
 
 /* The relay's answer: on_settled follows, now or when the bounce is durable. */

@@ -422,6 +422,7 @@ static void mail_tried_for_days_is_given_up_and_told(void **state)
 	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 1);
 	assert_non_null(strstr(buf_text(&p->b.data), "Action: failed"));
 	assert_non_null(strstr(buf_text(&p->b.data), "greylisted"));
+	assert_true(logged(p, "recipients=1 expired=1 dsn="));
 	assert_null(strstr(buf_text(&p->b.data), "two@y.test"));
 	assert_int_equal(messages(p), 0);
 }
