@@ -163,7 +163,7 @@ class Place:
 			try:
 				with open(path, errors="replace") as f:
 					tail = f.read().splitlines()[-lines:]
-			except FileNotFoundError:
+			except OSError:
 				continue
 			print(f"    --- {path}")
 			for line in tail:
