@@ -4,7 +4,7 @@
  * Holds:   one heap block, or none while empty and released.
  * Promise: bytes live at data[head .. head+length); zero-initialised is a valid empty buf;
  *          growth doubles, consuming is O(1), the block moves only on growth.
- *          A limit is the caller's: check buf_length before appending peer-controlled bytes.
+ *          A limit is the caller's: look at length before appending peer-controlled bytes.
  */
 #ifndef LIBTLSIO_BASE_BUF_H
 #define LIBTLSIO_BASE_BUF_H
