@@ -97,6 +97,26 @@ def check_includes(path, text, includes, doors, root):
 			problem(path, f"{name} is not in {room}/.may_include", line)
 
 
+def check_doors_are_used(room, doors, texts):
+	outside = {name for path, text in texts.items() if os.path.dirname(path) == room
+		   for is_system, name, _ in includes_of(text)
+		   if not is_system and os.path.dirname(name) != room}
+	for door in doors or []:
+		if not any(is_behind(door, name) for name in outside):
+			problem(f"{room}/.may_include", f"nobody goes through '{door}'")
+
+
+def check_installed_headers(root, texts):
+	"""What a program outside includes must not need a header that stays at home."""
+	words = read(os.path.join(root, "libtlsio/include.am"))
+	block = re.search(r"^tlsioinclude_HEADERS = (.*?[^\\])$", words, re.M | re.S).group(1)
+	installed = set(re.findall(r"\S+\.h", block))
+	for path in sorted(installed & set(texts)):
+		for is_system, name, line in includes_of(texts[path]):
+			if not is_system and name not in installed and not name.startswith("libtlsio/base/"):
+				problem(path, f"is installed, but {name} is not", line)
+
+
 def cycles(edges):
 	"""Strongly connected groups of more than one node (Tarjan, without recursion)."""
 	index, low, on_stack, stack, found = {}, {}, set(), [], []
@@ -181,6 +201,9 @@ def main():
 			problem(f"{room}/README.md", "missing: every room has a sign")
 		elif read(sign).count("\n") > README_LINES:
 			problem(f"{room}/README.md", f"a room's sign has at most {README_LINES} lines")
+
+		check_doors_are_used(room, doors[room], texts)
+	check_installed_headers(root, texts)
 
 	edges, room_edges = defaultdict(set), defaultdict(set)
 	for path, text in texts.items():
