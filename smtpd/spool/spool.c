@@ -290,6 +290,14 @@ struct spool *spool_open(struct tlsio_loop *loop, const char *directory, unsigne
 	return spool;
 }
 
+uint64_t spool_new_id(struct spool *spool)
+{
+	uint64_t id = spool->next_id++;
+	if (spool->segments.next_id < spool->next_id + ID_RESERVE / 2)
+		spool->segments.next_id = spool->next_id + ID_RESERVE;
+	return id;
+}
+
 void spool_start_log(struct spool *spool, bool is_new)
 {
 	uint64_t first = (uint64_t)spool->shard << SHARD_SHIFT;
@@ -298,7 +306,7 @@ void spool_start_log(struct spool *spool, bool is_new)
 		first |= (uint64_t)tlsio_loop_time_s(spool->loop) << 16;
 	if (spool->next_id <= first)
 		spool->next_id = first + 1;
-	spool->log.next_id = spool->next_id + ID_RESERVE;
+	spool->segments.next_id = spool->next_id + ID_RESERVE;
 	spool->is_replayed = true;
 	spool->segments.needs_review = true;
 	spool_segments_prepare(&spool->segments);

@@ -85,6 +85,8 @@ void spool_tell_trouble(struct spool *spool, const struct err *err);
 /* Something must happen at the end of this turn. */
 void spool_request_turn(struct spool *spool);
 int spool_may_accept(struct spool *spool, bool is_report, struct err *err);
+/* Raises what headers and marks promise, well before it is reached. */
+uint64_t spool_new_id(struct spool *spool);
 /* After recovery: the log begins in a new segment. */
 void spool_start_log(struct spool *spool, bool is_new);
 

@@ -54,7 +54,7 @@ static void append_mark(struct spool_log *log)
 		.number = log->active->number,
 		.shard = log->segments->shard,
 		.durable = log->durable,
-		.next_id = log->next_id,
+		.next_id = log->segments->next_id,
 	};
 	char bytes[SPOOL_MARK_BYTES];
 	spool_mark_format(&mark, bytes);

@@ -34,7 +34,6 @@ struct spool_log {
 	struct buf pending;	      /* goes to active->end */
 	uint64_t write;		      /* number of the write that pending will be; from 1 */
 	uint32_t zero_until;	      /* in active: a failed write may have left bytes up to here */
-	uint64_t next_id;	      /* for the marks */
 	struct spool_position durable;
 	struct spool_position marked; /* what the last mark said */
 	uint64_t unsynced_bytes;      /* but for marks alone */

@@ -57,7 +57,7 @@ bool spool_record_payload_is_intact(const struct spool_record *record, const voi
 	return codec_crc32c(0, payload, record->length) == record->payload_crc;
 }
 
-/* magic 8 | version u32 | shard u32 | number u32 | 0 u32 | salt u64 | 0 ... | crc u32 at 60 */
+/* magic 8 | version u32 | shard u32 | number u32 | 0 u32 | salt u64 | next id u64 | 0 ... | crc u32 at 60 */
 void spool_segment_header_format(const struct spool_segment_header *header, void *into)
 {
 	char *at = into;
@@ -67,6 +67,7 @@ void spool_segment_header_format(const struct spool_segment_header *header, void
 	codec_put_u32(at + 12, header->shard);
 	codec_put_u32(at + 16, header->number);
 	codec_put_u64(at + 24, header->salt);
+	codec_put_u64(at + 32, header->next_id);
 	codec_put_u32(at + 60, codec_crc32c(0, at, 60));
 }
 
@@ -84,6 +85,7 @@ int spool_segment_header_parse(
 	ret->shard = codec_get_u32(at + 12);
 	ret->number = codec_get_u32(at + 16);
 	ret->salt = codec_get_u64(at + 24);
+	ret->next_id = codec_get_u64(at + 32);
 	return 0;
 }
 

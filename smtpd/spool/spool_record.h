@@ -70,6 +70,7 @@ struct spool_segment_header {
 	uint32_t number;
 	uint32_t shard;
 	uint64_t salt;
+	uint64_t next_id; /* ids below it may have been given out */
 };
 /* into: SPOOL_SEGMENT_HEADER_BYTES. */
 void spool_segment_header_format(const struct spool_segment_header *header, void *into);

@@ -174,7 +174,8 @@ static int sync_from(struct recovery *r, uint32_t number, struct spool_position 
 int spool_recover(struct spool_segments *set, const struct spool_recover_events *events, void *ctx,
 	struct spool_recovered *ret, struct err *err)
 {
-	struct recovery r = { .set = set, .events = events, .ctx = ctx };
+	struct recovery r = { .set = set, .events = events, .ctx = ctx,
+		.next_id = set->next_id };
 	int result = 0;
 	struct list *node = list_first(&set->in_order);
 	while (node && node != &set->in_order) {

@@ -439,7 +439,8 @@ struct spool_segment *spool_segments_take(struct spool_segments *set, struct err
 	set->spare = NULL;
 	if (!segment) {
 		struct spool_segment_header header = { .number = set->next_number++,
-			.shard = set->shard, .salt = new_salt() };
+			.shard = set->shard, .salt = new_salt(),
+			.next_id = set->next_id };
 		struct free_file *file = find_file(set, true);
 		segment = file ? use_file(set, file, &header, err) : make_now(set, &header, err);
 	}

@@ -63,6 +63,7 @@ struct spool_segments {
 	struct list in_order;
 	uint64_t count;
 	uint32_t next_number;
+	uint64_t next_id; /* ids below it may have been given out; headers and marks say so */
 	uint32_t releases; /* segments that went, so far */
 	bool needs_review; /* something may have died: see spool_compact.c */
 	bool has_unsynced_name;

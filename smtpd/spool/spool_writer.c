@@ -26,7 +26,7 @@ static struct spool_writer *begin(struct spool *spool, bool is_report, struct er
 		return NULL;
 	struct spool_writer *w = mem_zero(sizeof(*w));
 	w->spool = spool;
-	w->id = spool->next_id++;
+	w->id = spool_new_id(spool);
 	list_push_back(&spool->writers, &w->link);
 	return w;
 }
