@@ -75,13 +75,15 @@ int spool_segment_header_parse(
 	const void *bytes, struct spool_segment_header *ret, struct err *err)
 {
 	const char *at = bytes;
+	ret->version = 0;
 	if (memcmp(at, segment_magic, sizeof(segment_magic)) != 0)
 		return err_set(err, ERR_INPUT, "does not begin like a segment");
 	if (codec_get_u32(at + 60) != codec_crc32c(0, at, 60))
 		return err_set(err, ERR_INPUT, "has a damaged header");
-	if (codec_get_u32(at + 8) != SPOOL_RECORD_VERSION)
+	ret->version = codec_get_u32(at + 8);
+	if (ret->version != SPOOL_RECORD_VERSION)
 		return err_set(err, ERR_INPUT, "has format version %u, this program knows %d",
-			(unsigned)codec_get_u32(at + 8), SPOOL_RECORD_VERSION);
+			(unsigned)ret->version, SPOOL_RECORD_VERSION);
 	ret->shard = codec_get_u32(at + 12);
 	ret->number = codec_get_u32(at + 16);
 	ret->salt = codec_get_u64(at + 24);

@@ -67,6 +67,7 @@ bool spool_record_parse(const void *bytes, struct spool_record *ret);
 bool spool_record_payload_is_intact(const struct spool_record *record, const void *payload);
 
 struct spool_segment_header {
+	uint32_t version; /* as read; always ours when written */
 	uint32_t number;
 	uint32_t shard;
 	uint64_t salt;
@@ -74,7 +75,8 @@ struct spool_segment_header {
 };
 /* into: SPOOL_SEGMENT_HEADER_BYTES. */
 void spool_segment_header_format(const struct spool_segment_header *header, void *into);
-/* ERR_INPUT with the reason where the bytes are no header, or of a version we do not know. */
+/* ERR_INPUT with the reason where the bytes are no header (version 0), or of a version we do not
+ * know. */
 int spool_segment_header_parse(
 	const void *bytes, struct spool_segment_header *ret, struct err *err);
 

@@ -203,6 +203,25 @@ static void load_free_file(struct spool_segments *set, uint32_t number, const ch
 	add_file(set, fd, number, size == set->segment_bytes);
 }
 
+/* Intact, but not for us to read: recovery would take it for the leftover of a crash and cut it
+ * off, with all mail in it. */
+static int refuse_foreign(const struct spool_segments *set, uint32_t number,
+	const struct spool_segment_header *header, struct err *err)
+{
+	if (header->version == 0)
+		return 0;
+	if (header->version != SPOOL_RECORD_VERSION)
+		return err_set(err, ERR_SYSTEM,
+			"segment %08x in %s has format version %u, this program knows %d",
+			(unsigned)number, set->directory, (unsigned)header->version,
+			SPOOL_RECORD_VERSION);
+	if (header->shard != set->shard)
+		return err_set(err, ERR_SYSTEM, "segment %08x in %s is of shard %u, not of %u",
+			(unsigned)number, set->directory, (unsigned)header->shard,
+			(unsigned)set->shard);
+	return 0;
+}
+
 static int load_segment(struct spool_segments *set, uint32_t number, const char *path,
 	struct err *err)
 {
@@ -228,6 +247,12 @@ static int load_segment(struct spool_segments *set, uint32_t number, const char 
 		spool_segment_header_parse(bytes, &header, NULL) < 0 || header.number != number ||
 		header.shard != set->shard)
 		header.salt = 0;
+	if (refuse_foreign(set, number, &header, err) < 0) {
+		set->disk->close(set->disk, fd);
+		return -1;
+	}
+	if (header.salt && header.next_id > set->next_id)
+		set->next_id = header.next_id;
 	struct spool_segment *segment = segment_new(number, fd, header.salt, (uint32_t)size);
 	segment->is_sealed = true;
 	segment->is_filled = size == set->segment_bytes;
