@@ -115,14 +115,13 @@ static void stop(struct spool *spool, const struct err *error)
 {
 	spool->is_broken = true;
 	spool_tell_trouble(spool, error);
-	struct list *lists[] = { &spool->syncing, &spool->waiting };
-	for (size_t i = 0; i < 2; i++) {
-		/* their clients hear "no", so as far as the disk goes along they must not stay */
-		LIST_EACH(node, lists[i]) {
-			struct spool_commit *c = LIST_OWNER(node, struct spool_commit, link);
-			spool_change_done(spool, c->id, c->at.segment, c->at.segment);
-		}
-		spool_writer_fail_commits(spool, lists[i], error);
+	spool_writer_fail_commits(spool, &spool->syncing, error);
+	spool_writer_fail_commits(spool, &spool->waiting, error);
+	/* their clients hear "no", so as far as the disk goes along they must not stay; not before
+	 * they left their lists, since a write that fails here would move them */
+	LIST_EACH(node, &spool->failed) {
+		struct spool_commit *c = LIST_OWNER(node, struct spool_commit, link);
+		spool_change_done(spool, c->id, c->at.segment, c->at.segment);
 	}
 }
 
