@@ -31,7 +31,7 @@ static bool begin(struct recovery *r, struct spool_segment *segment)
 	r->reading = segment;
 	if (segment->salt == 0)
 		segment->salt = spool_scan_find_salt(
-			read_segment, r, segment->number, r->set->shard);
+			read_segment, r, segment->size_bytes, segment->number, r->set->shard);
 	spool_scan_init(&r->scan, read_segment, r, segment->size_bytes, segment->salt);
 	return segment->salt != 0;
 }

@@ -124,20 +124,34 @@ enum spool_scan_result spool_scan_next(struct spool_scan *scan, struct spool_sca
 	return SPOOL_SCAN_TAIL;
 }
 
-uint64_t spool_scan_find_salt(ssize_t (*read)(void *ctx, void *into, size_t length, int64_t at),
-	void *ctx, uint32_t number, uint32_t shard)
+static bool is_mark_of(const char *bytes, uint32_t number, uint32_t shard, uint64_t *ret_salt)
 {
-	char bytes[SPOOL_RECORD_HEADER_BYTES + SPOOL_MARK_BYTES];
 	struct spool_record record;
 	struct spool_mark mark;
-	if (read(ctx, bytes, sizeof(bytes), SPOOL_SEGMENT_HEADER_BYTES) !=
-			(ssize_t)sizeof(bytes) ||
-		!spool_record_parse(bytes, &record) || record.type != SPOOL_RECORD_MARK ||
+	if (!spool_record_parse(bytes, &record) || record.type != SPOOL_RECORD_MARK ||
 		record.length != SPOOL_MARK_BYTES ||
 		!spool_record_payload_is_intact(&record, bytes + SPOOL_RECORD_HEADER_BYTES) ||
 		!spool_mark_parse(
 			str_from(bytes + SPOOL_RECORD_HEADER_BYTES, SPOOL_MARK_BYTES), &mark) ||
 		mark.number != number || mark.shard != shard)
-		return 0;
-	return record.salt;
+		return false;
+	*ret_salt = record.salt;
+	return true;
+}
+
+uint64_t spool_scan_find_salt(ssize_t (*read)(void *ctx, void *into, size_t length, int64_t at),
+	void *ctx, uint32_t size_bytes, uint32_t number, uint32_t shard)
+{
+	struct spool_scan scan;
+	uint64_t salt = 0;
+	const char *bytes;
+	spool_scan_init(&scan, read, ctx, size_bytes, 0);
+	for (uint32_t at = SPOOL_SEGMENT_HEADER_BYTES;
+		(bytes = look_at(&scan, at, SPOOL_RECORD_HEADER_BYTES + SPOOL_MARK_BYTES)) != NULL;
+		at += SPOOL_RECORD_ALIGN) {
+		if (is_mark_of(bytes, number, shard, &salt))
+			break;
+	}
+	spool_scan_clear(&scan);
+	return salt;
 }

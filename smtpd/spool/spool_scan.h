@@ -41,10 +41,9 @@ struct spool_scan_found {
 void spool_scan_init(struct spool_scan *scan,
 	ssize_t (*read)(void *ctx, void *into, size_t length, int64_t at), void *ctx,
 	uint32_t size_bytes, uint64_t salt);
-/* For a segment without a readable header: its salt from the MARK that begins every segment,
- * or 0. */
+/* For a segment without a readable header: its salt from its first intact MARK, or 0. */
 uint64_t spool_scan_find_salt(ssize_t (*read)(void *ctx, void *into, size_t length, int64_t at),
-	void *ctx, uint32_t number, uint32_t shard);
+	void *ctx, uint32_t size_bytes, uint32_t number, uint32_t shard);
 enum spool_scan_result spool_scan_next(struct spool_scan *scan, struct spool_scan_found *ret);
 void spool_scan_clear(struct spool_scan *scan);
 
