@@ -289,7 +289,10 @@ static int sync_now(struct spool_log *log)
 void spool_log_close(struct spool_log *log)
 {
 	/* what fails here, recovery finds as after a crash */
-	if (!log->active || spool_log_flush(log, NULL) < 0 || sync_now(log) < 0)
+	if (!log->active || spool_log_flush(log, NULL) < 0)
+		return;
+	/* the last sync ended, but perhaps nobody was told how */
+	if ((log->is_syncing && log->sync->failure) || sync_now(log) < 0)
 		return;
 	log->durable = spool_log_end(log);
 	append_mark(log);

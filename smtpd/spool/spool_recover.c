@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+enum { REWRITE_BYTES = 256 * 1024 };
+
 struct recovery {
 	struct spool_segments *set;
 	const struct spool_recover_events *events;
@@ -153,6 +155,28 @@ static int cut_at(struct recovery *r, struct spool_segment *last, struct err *er
 	return result;
 }
 
+/* The same bytes once more. Of a process that stopped after a failed sync the kernel may hold pages
+ * that never reached the disk, yet count as written: a sync alone would not write them. */
+static int rewrite(struct recovery *r, const struct spool_segment *segment, uint32_t from,
+	struct err *err)
+{
+	struct spool_disk *disk = r->set->disk;
+	struct buf piece = { 0 };
+	int result = 0;
+	for (uint32_t at = from; at < segment->end && result == 0; at += REWRITE_BYTES) {
+		uint32_t left = segment->end - at;
+		size_t length = left < REWRITE_BYTES ? left : REWRITE_BYTES;
+		char *bytes = buf_reserve(&piece, length);
+		/* what cannot be read was told as damage */
+		if (spool_disk_read_all(disk, segment->fd, bytes, length, at) == 0 &&
+			spool_disk_write_all(disk, segment->fd, bytes, length, at) < 0)
+			result = spool_segment_error(
+				err, errno, "cannot write to", segment->number);
+	}
+	buf_release(&piece);
+	return result;
+}
+
 /* What was read may still be in memory only, if the process died and the machine did not. */
 static int sync_from(struct recovery *r, uint32_t number, struct spool_position *ret_end,
 	struct err *err)
@@ -165,9 +189,15 @@ static int sync_from(struct recovery *r, uint32_t number, struct spool_position 
 			*ret_end = (struct spool_position){ segment->number, segment->end };
 		if (segment->number < number)
 			break;
+		uint32_t from = segment->number == number ? r->proven.offset : 0;
+		if (rewrite(r, segment, from, err) < 0)
+			return -1;
 		if (disk->sync(disk, segment->fd) < 0)
 			return spool_segment_error(err, errno, "cannot sync", segment->number);
 	}
+	/* the names too: a segment whose name is lost takes its DONE records along */
+	if (ret_end->segment && disk->sync_directory(disk, r->set->directory) < 0)
+		return err_system(err, errno, "cannot sync directory %s", r->set->directory);
 	return 0;
 }
 

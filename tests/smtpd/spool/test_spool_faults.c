@@ -418,12 +418,43 @@ static void power_may_be_lost_at_every_call(void **state)
 	print_message("%llu power losses tried, at %llu calls\n", points, calls);
 }
 
+/* After a failed sync the kernel holds what it could not write, and shows it to the next process:
+ * that must not take it for durable, let go of older copies, and lose power then. */
+static void lose_power_after_restart(struct model *m, int scenario, uint64_t at)
+{
+	begin(m, "fault, restart, then power loss,", at);
+	fake_disk_fail_at(m->disk, at, FAKE_DISK_EIO);
+	assert_true(open_spool(m));
+	run(m, scenario);
+	reopen_and_judge(m, true);
+	/* nothing new but what it does by itself */
+	fixture_pass_ms(&m->f, 1000 + (int64_t)(at % 3) * 2000);
+	fake_disk_power_off(m->disk);
+	fixture_close(&m->f);
+	fake_disk_power_on(m->disk, (enum fake_disk_keep)(at % 3));
+	reopen_and_judge(m, false);
+	end(m);
+}
+
+static void power_may_be_lost_after_a_restart_after_a_fault(void **state)
+{
+	unsigned long long points = 0;
+	(void)state;
+	for (int scenario = 0; scenario < SCENARIOS; scenario++) {
+		uint64_t most = count_calls(scenario);
+		for (uint64_t at = 1; at <= most; at++, points++)
+			lose_power_after_restart(&model, scenario, at);
+	}
+	print_message("%llu power losses after a restart tried\n", points);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_call_may_fail_once),
 		cmocka_unit_test(a_kill_may_follow_a_fault),
 		cmocka_unit_test(power_may_be_lost_at_every_call),
+		cmocka_unit_test(power_may_be_lost_after_a_restart_after_a_fault),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
