@@ -43,27 +43,24 @@ static struct str payload_of(const struct buf *record)
 	return str_skip(buf_str(record), SPOOL_RECORD_HEADER_BYTES);
 }
 
-/* Newest first; a recipient's newest state counts. */
-static int apply_settles(struct spool *spool, const struct spool_message *message,
-	struct spool_loaded *loaded, struct err *err)
+/* Newest first; a recipient's newest state counts. Where one of the records cannot be read, the index
+ * still knows who waits: the message is not lost for its history. */
+static void apply_settles(struct spool *spool, const struct spool_message *message,
+	struct spool_loaded *loaded)
 {
 	struct spool_envelope *envelope = &loaded->envelope;
 	bool *is_known = arena_alloc(&loaded->arena, envelope->recipient_count);
 	struct spool_position at = message->settle;
 	uint32_t bytes = message->settle_bytes;
 	struct buf record = { 0 };
-	int result = 0;
-	for (uint32_t i = 0; i < message->chain_length && at.segment && result == 0; i++) {
-		result = spool_load_record(
-			spool, at, bytes, SPOOL_RECORD_SETTLE, message->id, &record, err);
-		if (result < 0)
+	for (uint32_t i = 0; i < message->chain_length && at.segment; i++) {
+		if (spool_load_record(spool, at, bytes, SPOOL_RECORD_SETTLE, message->id, &record,
+			    NULL) < 0)
 			break;
 		struct str rest = payload_of(&record);
 		struct spool_delta delta;
-		if (!spool_settle_head_parse(rest, &at, &bytes)) {
-			result = err_set(err, ERR_SYSTEM, "a settle record is malformed");
+		if (!spool_settle_head_parse(rest, &at, &bytes))
 			break;
-		}
 		rest = str_skip(rest, SPOOL_SETTLE_HEAD_BYTES);
 		while (spool_delta_next(&rest, &delta)) {
 			if (delta.recipient >= envelope->recipient_count ||
@@ -77,8 +74,15 @@ static int apply_settles(struct spool *spool, const struct spool_message *messag
 			r->reason = arena_str(&loaded->arena, delta.reason);
 		}
 	}
+	for (uint32_t i = 0; i < envelope->recipient_count; i++) {
+		struct spool_recipient *r = &envelope->recipients[i];
+		bool is_waiting = spool_message_is_waiting(message, i);
+		if (is_waiting && r->state != SPOOL_RECIPIENT_WAITING)
+			r->state = SPOOL_RECIPIENT_WAITING;
+		else if (!is_waiting && r->state == SPOOL_RECIPIENT_WAITING)
+			r->state = SPOOL_RECIPIENT_REMOVED;
+	}
 	buf_release(&record);
-	return result;
 }
 
 int spool_load(struct spool *spool, const struct spool_message *message, struct spool_loaded *ret,
@@ -94,9 +98,9 @@ int spool_load(struct spool *spool, const struct spool_message *message, struct 
 		err_set(err, ERR_SYSTEM, "the commit record is malformed");
 		goto failed;
 	}
-	if (spool_envelope_decode(envelope, &loaded.arena, &loaded.envelope, err) < 0 ||
-		apply_settles(spool, message, &loaded, err) < 0)
+	if (spool_envelope_decode(envelope, &loaded.arena, &loaded.envelope, err) < 0)
 		goto failed;
+	apply_settles(spool, message, &loaded);
 	loaded.envelope.id = message->id;
 	loaded.envelope.size_bytes = loaded.head.size_bytes;
 	*ret = loaded;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libtlsio/base/codec.h"
 #include "smtpd/spool/spool_record.h"
 #include "tests/fakes/fake_disk.h"
 #include "tests/smtpd/spool/spool_fixture.h"
@@ -265,6 +266,92 @@ static void a_body_that_looks_like_a_record_is_none(void **state)
 	buf_release(&forged);
 }
 
+/* A shard's directory under another number: not ours to read, and above all not to be wiped. */
+static void the_directory_of_another_shard_is_refused_untouched(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	static const struct spool_events events = { 0 };
+	fixture_close(&w->f);
+	unsigned files = fake_disk_file_count(w->disk, ".segment");
+	struct spool *other = spool_open(w->f.loop, w->f.directory, 4, &w->f.settings,
+		w->f.disk, &events, NULL, &err);
+	assert_non_null(other);
+	assert_int_equal(spool_replay(other, &err), -1);
+	assert_non_null(strstr(err.text, "shard 3"));
+	spool_close(&other);
+	assert_int_equal(fake_disk_file_count(w->disk, ".segment"), files);
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_int_equal(w->f.troubles, 0);
+	assert_int_equal(count_intact(w), MESSAGES);
+}
+
+static void segments_of_a_later_version_are_refused_untouched(void **state)
+{
+	struct world *w = *state;
+	struct err err = { 0 };
+	size_t length;
+	fixture_close(&w->f);
+	char *bytes = fake_disk_file(w->disk, ".segment", 0, &length);
+	char before[SPOOL_SEGMENT_HEADER_BYTES];
+	memcpy(before, bytes, sizeof(before));
+	codec_put_u32(bytes + 8, SPOOL_RECORD_VERSION + 1);
+	codec_put_u32(bytes + 60, codec_crc32c(0, bytes, 60));
+	assert_int_equal(fixture_open(&w->f, &err), -1);
+	assert_non_null(strstr(err.text, "version"));
+	memcpy(fake_disk_file(w->disk, ".segment", 0, &length), before, sizeof(before));
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_int_equal(count_intact(w), MESSAGES);
+}
+
+/* The first sector of the last segment is gone, after a kill: what it holds besides was durable,
+ * and a later mark in it says so. */
+static void a_lost_first_sector_costs_no_more_than_what_was_in_it(void **state)
+{
+	struct world *w = *state;
+	size_t length;
+	struct fixture dead = w->f;
+	w->f.spool = NULL;
+	fake_disk_power_off(w->disk);
+	fixture_close(&dead);
+	fake_disk_power_on(w->disk, FAKE_DISK_KEEP_ALL);
+	unsigned files = fake_disk_file_count(w->disk, ".segment");
+	char *bytes = fake_disk_file(w->disk, ".segment", files - 1, &length);
+	memset(bytes, 'x', 512);
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_true(w->f.troubles > 0);
+	assert_true(count_intact(w) >= MESSAGES - 1);
+}
+
+/* An old outcome that cannot be read: the message is tried again, perhaps once too often, but it
+ * is not lost. */
+static void a_damaged_settle_does_not_lose_the_message(void **state)
+{
+	struct world *w = *state;
+	struct spool_outcome outcome = { .recipient = 0, .attempts = 7, .due_s = 4000,
+		.reason = STR("first reason, to be found") };
+	spool_settle(w->f.spool, w->ids[6], &outcome, 1);
+	fixture_pass_ms(&w->f, 10);
+	outcome = (struct spool_outcome){ .recipient = 1, .attempts = 8, .due_s = 5000 };
+	spool_settle(w->f.spool, w->ids[6], &outcome, 1);
+	fixture_close(&w->f);
+	unsigned files = fake_disk_file_count(w->disk, ".segment");
+	for (unsigned file = 0; file < files; file++) {
+		size_t length;
+		char *bytes = fake_disk_file(w->disk, ".segment", file, &length);
+		char *found = memmem(bytes, length, "first reason, to be found", 25);
+		if (found)
+			*found ^= 1;
+	}
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+	assert_true(w->f.troubles > 0);
+	assert_int_equal(count_intact(w), MESSAGES);
+	struct spool_reader *r = spool_read(w->f.spool, w->ids[6], NULL);
+	assert_non_null(r);
+	assert_int_equal(spool_reader_envelope(r)->recipients[1].attempts, 8);
+	spool_reader_free(&r);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -277,6 +364,10 @@ int main(void)
 		TEST(an_unreadable_segment_is_kept_for_a_person),
 		TEST(a_missing_segment_is_told),
 		TEST(a_body_that_looks_like_a_record_is_none),
+		TEST(the_directory_of_another_shard_is_refused_untouched),
+		TEST(segments_of_a_later_version_are_refused_untouched),
+		TEST(a_lost_first_sector_costs_no_more_than_what_was_in_it),
+		TEST(a_damaged_settle_does_not_lose_the_message),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
