@@ -87,7 +87,7 @@ static int copy_chunk(struct spool_compact *compact, struct move *move, struct s
 	int result = -1;
 	if (spool_load_record(spool, chunk->at, spool_record_bytes(chunk->length),
 		    SPOOL_RECORD_CHUNK, move->id, &record, NULL) == 0 &&
-		spool_log_reserve(&spool->log, chunk->length, NULL) == 0) {
+		spool_log_reserve_refusable(&spool->log, chunk->length, NULL) == 0) {
 		struct str payload = str_skip(buf_str(&record), SPOOL_RECORD_HEADER_BYTES);
 		chunk->at = spool_log_append(
 			&spool->log, SPOOL_RECORD_CHUNK, move->id, &payload, 1);
@@ -131,7 +131,7 @@ static int append_commit(
 	struct str parts[] = { str_from(head_bytes, sizeof(head_bytes)), buf_str(&move->chunks),
 		buf_str(&envelope) };
 	size_t length = parts[0].length + parts[1].length + parts[2].length;
-	int result = spool_log_reserve(&spool->log, length, NULL);
+	int result = spool_log_reserve_refusable(&spool->log, length, NULL);
 	if (result == 0 && !move->is_lost) {
 		move->commit = spool_log_append(
 			&spool->log, SPOOL_RECORD_COMMIT, move->id, parts, 3);

@@ -96,6 +96,17 @@ static ssize_t system_pwrite(
 	return wrote;
 }
 
+static int system_reserve(struct spool_disk *disk, int fd, int64_t length)
+{
+	(void)disk;
+	int result;
+	do
+		result = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, length);
+	while (result < 0 && errno == EINTR);
+	/* where the file system cannot, a write will tell */
+	return result < 0 && errno == EOPNOTSUPP ? 0 : result;
+}
+
 static int system_write_back(struct spool_disk *disk, int fd, int64_t at, int64_t length)
 {
 	(void)disk;
@@ -173,6 +184,7 @@ struct spool_disk *spool_disk_system(void)
 		.size = system_size,
 		.pread = system_pread,
 		.pwrite = system_pwrite,
+		.reserve = system_reserve,
 		.write_back = system_write_back,
 		.sync = system_sync,
 		.sync_directory = system_sync_directory,

@@ -29,6 +29,8 @@ struct spool_disk {
 	ssize_t (*pread)(struct spool_disk *disk, int fd, void *into, size_t length, int64_t at);
 	ssize_t (*pwrite)(
 		struct spool_disk *disk, int fd, const void *bytes, size_t length, int64_t at);
+	/* Room on the disk for so many bytes from the start; the size stays. ENOSPC: there is none. */
+	int (*reserve)(struct spool_disk *disk, int fd, int64_t length);
 	/* Has these bytes written by now, so that a later sync has little to do; no promise. */
 	int (*write_back)(struct spool_disk *disk, int fd, int64_t at, int64_t length);
 	/* fdatasync: content and size of the file survive power loss. */

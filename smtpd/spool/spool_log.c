@@ -163,6 +163,22 @@ int spool_log_reserve(struct spool_log *log, size_t length, struct err *err)
 	return fits(log, spool_record_bytes((uint32_t)length)) ? 0 : roll(log, err);
 }
 
+int spool_log_reserve_refusable(struct spool_log *log, size_t length, struct err *err)
+{
+	if (spool_log_reserve(log, length, err) < 0)
+		return -1;
+	uint64_t end = spool_log_end(log).offset + spool_record_bytes((uint32_t)length);
+	uint32_t most = log->active->size_bytes - log->active->size_bytes / 8;
+	if (end <= most || spool_segments_is_ready(log->segments))
+		return 0;
+	struct spool_segment *next = spool_segments_take(log->segments, err);
+	log->is_stuck = !next;
+	if (!next)
+		return -1;
+	spool_segments_put_back(log->segments, next);
+	return 0;
+}
+
 struct spool_position spool_log_append(struct spool_log *log, uint8_t type, uint64_t id,
 	const struct str *parts, size_t count)
 {

@@ -52,6 +52,9 @@ void spool_log_clear(struct spool_log *log);
 /* Makes room for a record with a payload of so many bytes; may write, and roll on to the next
  * segment. -1: too large for a segment, or none could be made, or a write failed. */
 int spool_log_reserve(struct spool_log *log, size_t length, struct err *err);
+/* The same for what can be refused: it leaves the last eighth of the last segment there can be to
+ * settles, without which a full disk would never be less full. */
+int spool_log_reserve_refusable(struct spool_log *log, size_t length, struct err *err);
 /* Room was reserved. The record's place; the number of its write is log->write. */
 struct spool_position spool_log_append(struct spool_log *log, uint8_t type, uint64_t id,
 	const struct str *parts, size_t count);

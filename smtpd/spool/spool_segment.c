@@ -244,8 +244,7 @@ static int load_segment(struct spool_segments *set, uint32_t number, const char 
 	char bytes[SPOOL_SEGMENT_HEADER_BYTES];
 	struct spool_segment_header header = { 0 };
 	if (spool_disk_read_all(set->disk, fd, bytes, sizeof(bytes), 0) < 0 ||
-		spool_segment_header_parse(bytes, &header, NULL) < 0 || header.number != number ||
-		header.shard != set->shard)
+		spool_segment_header_parse(bytes, &header, NULL) < 0 || header.number != number)
 		header.salt = 0;
 	if (refuse_foreign(set, number, &header, err) < 0) {
 		set->disk->close(set->disk, fd);
@@ -447,7 +446,8 @@ static struct spool_segment *make_now(
 	struct spool_segment *segment = NULL;
 	if (fd < 0) {
 		spool_segment_error(err, errno, "cannot make", header->number);
-	} else if (write_header(set->disk, fd, header) < 0) {
+	} else if (set->disk->reserve(set->disk, fd, set->segment_bytes) < 0 ||
+		   write_header(set->disk, fd, header) < 0) {
 		spool_segment_error(err, errno, "cannot write", header->number);
 		set->disk->close(set->disk, fd);
 		set->disk->unlink(set->disk, buf_text(&path));

@@ -57,7 +57,7 @@ static int append_chunk(struct spool_writer *w, struct str piece)
 {
 	struct spool_log *log = &w->spool->log;
 	struct err err;
-	if (spool_log_reserve(log, piece.length, &err) < 0 && w->error.kind == ERR_NONE)
+	if (spool_log_reserve_refusable(log, piece.length, &err) < 0 && w->error.kind == ERR_NONE)
 		w->error = err;
 	if (w->error.kind != ERR_NONE)
 		return -1;
@@ -133,7 +133,7 @@ static int append_commit(struct spool_writer *w, struct spool_commit *c)
 	size_t length = parts[0].length + parts[1].length + parts[2].length;
 	struct spool_log *log = &w->spool->log;
 	struct err err;
-	if (spool_log_reserve(log, length, &err) < 0 && w->error.kind == ERR_NONE)
+	if (spool_log_reserve_refusable(log, length, &err) < 0 && w->error.kind == ERR_NONE)
 		w->error = err;
 	/* making room may have shown that the chunks are lost: then no commit for them */
 	if (w->error.kind != ERR_NONE)

@@ -15,6 +15,7 @@ struct file {
 	size_t room; /* of both */
 	size_t length;
 	size_t durable_length;
+	size_t allocated; /* blocks it holds */
 	bool *is_dirty; /* per sector */
 	unsigned references; /* names, durable names, descriptors */
 };
@@ -54,6 +55,7 @@ struct fake_disk {
 	uint64_t power_off_at;
 	uint64_t random;
 	uint64_t free_bytes;
+	uint64_t capacity;
 };
 
 static struct fake_disk *self(struct spool_disk *disk)
@@ -99,6 +101,7 @@ static struct file *new_file(void)
 	memset(file->is_dirty, 0, file->room / SECTOR);
 	file->length = 0;
 	file->durable_length = 0;
+	file->allocated = 0;
 	return file;
 }
 
@@ -356,6 +359,29 @@ static ssize_t fake_pread(struct spool_disk *disk, int fd, void *into, size_t le
 	return (ssize_t)length;
 }
 
+/* Blocks for the first `until` bytes of the file. */
+static int allocate(struct fake_disk *d, struct file *file, size_t until)
+{
+	uint64_t used = 0;
+	for (unsigned i = 0; i < d->now.count; i++)
+		used += d->now.items[i].file->allocated;
+	if (until <= file->allocated)
+		return 0;
+	if (d->is_full ||
+		(d->capacity && used + (until - file->allocated) > d->capacity)) {
+		errno = ENOSPC;
+		return -1;
+	}
+	file->allocated = until;
+	return 0;
+}
+
+static int fake_reserve(struct spool_disk *disk, int fd, int64_t length)
+{
+	struct fake_disk *d = self(disk);
+	return fails_whole(d) ? -1 : allocate(d, d->open[fd], (size_t)length);
+}
+
 static ssize_t fake_pwrite(
 	struct spool_disk *disk, int fd, const void *bytes, size_t length, int64_t at)
 {
@@ -363,10 +389,6 @@ static ssize_t fake_pwrite(
 	struct file *file = d->open[fd];
 	bool half, has_failed = fails(d, &half);
 	int why = errno;
-	if (!has_failed && d->is_full && (size_t)at + length > file->length) {
-		errno = ENOSPC;
-		return -1;
-	}
 	if (has_failed && (d->has_power || length < 2))
 		return -1;
 	/* the write during which power is lost may have begun */
@@ -376,6 +398,8 @@ static ssize_t fake_pwrite(
 	}
 	if ((half || has_failed) && length > 1)
 		length /= 2;
+	if (allocate(d, file, (size_t)at + length) < 0)
+		return -1;
 	grow(file, (size_t)at + length);
 	memcpy(file->seen + at, bytes, length);
 	for (size_t sector = (size_t)at / SECTOR; sector * SECTOR < (size_t)at + length; sector++) {
@@ -481,6 +505,7 @@ struct fake_disk *fake_disk_new(uint64_t seed)
 		.size = fake_size,
 		.pread = fake_pread,
 		.pwrite = fake_pwrite,
+		.reserve = fake_reserve,
 		.write_back = fake_write_back,
 		.sync = fake_sync,
 		.sync_directory = fake_sync_directory,
@@ -600,6 +625,11 @@ void fake_disk_power_on(struct fake_disk *d, enum fake_disk_keep keep)
 void fake_disk_set_full(struct fake_disk *disk, bool is_full)
 {
 	disk->is_full = is_full;
+}
+
+void fake_disk_set_capacity(struct fake_disk *disk, uint64_t bytes)
+{
+	disk->capacity = bytes;
 }
 
 void fake_disk_set_free_bytes(struct fake_disk *disk, uint64_t bytes)

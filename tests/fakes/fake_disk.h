@@ -52,6 +52,8 @@ bool fake_disk_has_power(const struct fake_disk *disk);
 void fake_disk_power_on(struct fake_disk *disk, enum fake_disk_keep keep);
 /* Full: no new files, and no file grows. */
 void fake_disk_set_full(struct fake_disk *disk, bool is_full);
+/* All files together can have so many bytes; what is beyond fails with ENOSPC. 0: no limit. */
+void fake_disk_set_capacity(struct fake_disk *disk, uint64_t bytes);
 void fake_disk_set_free_bytes(struct fake_disk *disk, uint64_t bytes);
 
 /* The n-th file whose name ends so, in order of name: its bytes, to be looked at or damaged.

@@ -277,6 +277,111 @@ static void a_failed_sync_stops_the_spool(void **state)
 	fixture_send_durably(&w->f, 5, 1000, 1);
 }
 
+static uint64_t begun_id(struct world *w)
+{
+	struct spool_writer *writer = spool_begin(w->f.spool, NULL);
+	uint64_t id = spool_writer_id(writer);
+	spool_abandon(&writer);
+	return id;
+}
+
+static void ids_do_not_return_after_very_many(void **state)
+{
+	struct world *w = *state;
+	uint64_t old = fixture_send_durably(&w->f, 1, 3000, 2);
+	for (int i = 0; i < 100000; i++)
+		begun_id(w);
+	uint64_t id = fixture_send_durably(&w->f, 2, 3000, 1);
+	fixture_settle_one(&w->f, id, 0, SPOOL_RECIPIENT_DELIVERED);
+	/* an old one keeps the log going, until nothing in it speaks of the new one */
+	for (uint16_t i = 1; i <= 20000; i++) {
+		put_off(w, old, 0, i);
+		if (i % 10 == 0)
+			fixture_pass_ms(&w->f, 20);
+	}
+	fixture_pass_ms(&w->f, 5000);
+	kill_and_reopen(w);
+	assert_true(begun_id(w) > id);
+}
+
+/* Mail comes in until nothing fits any more. What is there can still be settled, nothing of that is
+ * forgotten, and the space comes back. */
+static void a_completely_full_disk_still_settles_and_gets_empty(void **state)
+{
+	struct world *w = *state;
+	enum { MOST = 400 };
+	static struct fixture_done done[MOST + 6];
+	for (unsigned extra = 0; extra < 12; extra++) {
+		unsigned count = 0;
+		fake_disk_set_capacity(w->disk, 5 * 96 * 1024 + extra * 9000);
+		bool is_full = false;
+		while (count < MOST && !is_full) {
+			/* in bursts, so that segments are made at once, and slowly */
+			for (unsigned i = 0; i <= extra % 6; i++, count++)
+				fixture_send(&w->f, count, 500 + count * 777 % 9000, 1, &done[count]);
+			fixture_pass_ms(&w->f, extra < 6 ? 0 : 400);
+			/* several in a row, so that small ones have filled the gaps too */
+			is_full = count > 20;
+			for (unsigned i = count - 20; is_full && i < count; i++)
+				is_full = done[i].is_done && !done[i].is_durable;
+		}
+		assert_true(count < MOST);
+		fixture_pass_ms(&w->f, 0);
+		for (unsigned i = 0; i < count; i++) {
+			if (done[i].is_durable)
+				fixture_settle_one(&w->f, done[i].id, 0, SPOOL_RECIPIENT_DELIVERED);
+			fixture_pass_ms(&w->f, 1);
+		}
+		fixture_pass_ms(&w->f, 5000);
+		uint64_t id = fixture_send_durably(&w->f, 1, 3000, 1);
+		kill_and_reopen(w);
+		assert_int_equal(fixture_count(&w->f), 1);
+		fixture_settle_one(&w->f, id, 0, SPOOL_RECIPIENT_DELIVERED);
+		fixture_pass_ms(&w->f, 5000);
+	}
+	fake_disk_set_capacity(w->disk, 0);
+}
+
+/* Whoever tries the message again reads who still waits: not one whose outcome a failed write holds
+ * up, or he would get it twice. */
+static void a_lost_outcome_is_seen_at_once(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = fixture_send_durably(&w->f, 1, 1000, 2);
+	fixture_settle_one(&w->f, id, 0, SPOOL_RECIPIENT_DELIVERED);
+	fake_disk_fail_at(w->disk, fake_disk_count(w->disk) + 1, FAKE_DISK_EIO);
+	fixture_pass_ms(&w->f, 0);
+	assert_int_equal(fake_disk_failures(w->disk), 1);
+	struct spool_reader *r = spool_read(w->f.spool, id, NULL);
+	assert_non_null(r);
+	const struct spool_envelope *e = spool_reader_envelope(r);
+	assert_int_not_equal(e->recipients[0].state, SPOOL_RECIPIENT_WAITING);
+	assert_int_equal(e->recipients[1].state, SPOOL_RECIPIENT_WAITING);
+	spool_reader_free(&r);
+}
+
+/* The disk takes nothing any more: what waits fails while it is being walked through. */
+static void a_failed_sync_and_failing_writes_fail_everybody_once(void **state)
+{
+	struct world *w = *state;
+	enum { COUNT = 80 };
+	static struct fixture_done done[COUNT];
+	for (uint64_t i = 0; i < COUNT; i++) {
+		if (i == COUNT / 2) {
+			/* written; its sync fails at the next turn of the loop */
+			fake_disk_fail_at(w->disk, fake_disk_count(w->disk) + 2, FAKE_DISK_POWER);
+			tlsio_loop_turn(w->f.loop, false);
+		}
+		fixture_send(&w->f, i, 1000, 1, &done[i]);
+	}
+	fixture_pass_ms(&w->f, 3000);
+	for (int i = 0; i < COUNT; i++)
+		assert_true(done[i].is_done && !done[i].is_durable);
+	fixture_close(&w->f);
+	fake_disk_power_on(w->disk, FAKE_DISK_KEEP_ALL);
+	assert_int_equal(fixture_open(&w->f, NULL), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -292,6 +397,10 @@ int main(void)
 		TEST(what_could_not_be_wiped_is_wiped_by_the_next_write),
 		TEST(a_disk_that_stays_full_refuses_early_and_recovers_by_itself),
 		TEST(a_failed_sync_stops_the_spool),
+		TEST(ids_do_not_return_after_very_many),
+		TEST(a_completely_full_disk_still_settles_and_gets_empty),
+		TEST(a_lost_outcome_is_seen_at_once),
+		TEST(a_failed_sync_and_failing_writes_fail_everybody_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
