@@ -96,6 +96,23 @@ static void begin_part(const struct dsn_report *r, const char *type, const char 
 
 /* ---- for people ------------------------------------------------------------------------------ */
 
+/* A 4.x.x that ends as a failure was tried again and again until its time was over. */
+static void append_given_up(const struct dsn_report *r, const struct dsn_recipient *told,
+	struct buf *ret)
+{
+	struct buf words = { 0 };
+	int64_t hours = (r->now_s - r->original->received_s) / 3600;
+	if (r->kind != DSN_FAILED || !told->enhanced || told->enhanced[0] != '4')
+		return;
+	if (hours >= 48)
+		buf_printf(&words, "We tried for %lld days and have given up.",
+			(long long)hours / 24);
+	else
+		buf_printf(&words, "We tried for %lld hours and have given up.", (long long)hours);
+	dsn_text_append_paragraph(ret, "    ", buf_str(&words), false);
+	buf_release(&words);
+}
+
 static void append_told(const struct dsn_report *r, size_t index, struct buf *ret)
 {
 	const struct dsn_recipient *told = &r->recipients[index];
@@ -111,6 +128,7 @@ static void append_told(const struct dsn_report *r, size_t index, struct buf *re
 		buf_printf(&words, "%s said: ", told->host);
 	buf_append_text(&words, told->text);
 	dsn_text_append_paragraph(ret, "    ", buf_str(&words), r->is_global);
+	append_given_up(r, told, ret);
 	if (advice[0])
 		dsn_text_append_paragraph(ret, "    ", str_of(advice), false);
 	buf_release(&words);

@@ -294,6 +294,23 @@ static void ascii_mail_sent_with_smtputf8_gets_the_ordinary_form(void **state)
 	buf_release(&b);
 }
 
+static void mail_given_up_says_how_long_it_was_tried(void **state)
+{
+	struct fixture *f = *state;
+	struct buf b = { 0 };
+	f->envelope.received_s = NOW_S - 5 * 86400;
+	uint64_t id = keep(f, STR(MESSAGE));
+	const char *text = report(f, id, DSN_FAILED, 1, "4.4.1", "no connection", false, &b);
+	assert_non_null(strstr(text, "We tried for 5 days and have given up."));
+	text = report(f, id, DSN_FAILED, 1, "5.1.1", "550 no such user", true, &b);
+	assert_null(strstr(text, "given up"));
+	f->envelope.received_s = NOW_S - 86400;
+	id = keep(f, STR(MESSAGE));
+	text = report(f, id, DSN_FAILED, 1, "4.7.5", "not verified", false, &b);
+	assert_non_null(strstr(text, "We tried for 24 hours and have given up."));
+	buf_release(&b);
+}
+
 static void each_kind_has_its_action_and_status(void **state)
 {
 	static const struct {
@@ -356,6 +373,7 @@ int main(void)
 		T(odd_messages_still_make_good_reports),
 		T(international_mail_gets_the_international_form),
 		T(ascii_mail_sent_with_smtputf8_gets_the_ordinary_form),
+		T(mail_given_up_says_how_long_it_was_tried),
 		T(each_kind_has_its_action_and_status),
 		T(a_spool_that_does_not_accept_is_told),
 	};
