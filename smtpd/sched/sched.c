@@ -232,10 +232,21 @@ static void make_ready(struct sched *sched, struct sched_job *job, int list)
 	place_destination(sched, job->destination);
 }
 
-/* Ready or waiting, as its due says. */
-static void set_due(struct sched *sched, struct sched_job *job, int64_t due_s, int list)
+/* Wall-clock seconds, as they stand in the spool, to the loop's own milliseconds: whatever happens to
+ * the machine's clock while a job waits, the job waits no longer. A due beyond any pause we would
+ * make was written under a clock that was ahead. */
+static int64_t due_ms_of(const struct sched *sched, int64_t due_s)
 {
-	if (due_s <= tlsio_loop_time_s(sched->loop)) {
+	int64_t wait_s = due_s - tlsio_loop_time_s(sched->loop);
+	int64_t longest_ms = sched->settings->longest_ms + sched->settings->longest_ms / 10 + 1000;
+	int64_t wait_ms = wait_s > longest_ms / 1000 ? longest_ms : wait_s * 1000;
+	return tlsio_loop_now_ms(sched->loop) + (wait_s > 0 ? wait_ms : 0);
+}
+
+/* Ready or waiting, as its due says. */
+static void set_due(struct sched *sched, struct sched_job *job, int64_t due_ms, int list)
+{
+	if (due_ms <= tlsio_loop_now_ms(sched->loop)) {
 		make_ready(sched, job, list);
 		return;
 	}
@@ -243,7 +254,7 @@ static void set_due(struct sched *sched, struct sched_job *job, int64_t due_s, i
 	list_remove(&job->link);
 	job->state = SCHED_JOB_WAITING;
 	list_push_back(&job->destination->waiting, &job->link);
-	sched_heap_add(&sched->waiting, &job->timer, due_s);
+	sched_heap_add(&sched->waiting, &job->timer, due_ms);
 	if (sched_heap_first(&sched->waiting) == &job->timer)
 		tlsio_turn_request(&sched->turn);
 }
@@ -263,18 +274,19 @@ static void free_job(struct sched *sched, struct sched_job *job)
 void sched_add(struct sched *sched, uint64_t message, struct str destination, int64_t due_s)
 {
 	struct sched_destination *d = get_destination(sched, destination);
+	int64_t due_ms = due_ms_of(sched, due_s);
 	struct sched_job *job = sched_jobs_find(&sched->jobs, message);
 	while (job && job->destination != d)
 		job = sched_jobs_next(job);
 	if (job && job->state == SCHED_JOB_RUNNING) {
-		if (!job->is_wanted_again || job->timer.due > due_s)
-			job->timer.due = due_s;
+		if (!job->is_wanted_again || job->timer.due > due_ms)
+			job->timer.due = due_ms;
 		job->is_wanted_again = true;
 		return;
 	}
 	if (job) {
-		if (job->state == SCHED_JOB_WAITING && due_s < job->timer.due)
-			set_due(sched, job, due_s, FRESH);
+		if (job->state == SCHED_JOB_WAITING && due_ms < job->timer.due)
+			set_due(sched, job, due_ms, FRESH);
 		return;
 	}
 	job = mem_zero(sizeof(*job));
@@ -282,7 +294,7 @@ void sched_add(struct sched *sched, uint64_t message, struct str destination, in
 	job->destination = d;
 	d->job_count++;
 	sched_jobs_add(&sched->jobs, job);
-	set_due(sched, job, due_s, FRESH);
+	set_due(sched, job, due_ms, FRESH);
 }
 
 uint64_t sched_job_message(const struct sched_job *job)
@@ -312,10 +324,11 @@ void sched_finish(struct sched *sched, struct sched_job *job, enum sched_result 
 		free_job(sched, job);
 		return;
 	}
-	if (job->is_wanted_again && (result == SCHED_SETTLED || job->timer.due < due_s))
-		due_s = job->timer.due;
+	int64_t due_ms = due_ms_of(sched, due_s);
+	if (job->is_wanted_again && (result == SCHED_SETTLED || job->timer.due < due_ms))
+		due_ms = job->timer.due;
 	job->is_wanted_again = false;
-	set_due(sched, job, due_s, RETRIED);
+	set_due(sched, job, due_ms, RETRIED);
 	place_destination(sched, d);
 }
 
@@ -400,8 +413,8 @@ static void start_all(struct sched *sched)
 static void wake_due(struct sched *sched)
 {
 	struct sched_heap_node *node;
-	int64_t now_s = tlsio_loop_time_s(sched->loop), now_ms = tlsio_loop_now_ms(sched->loop);
-	while ((node = sched_heap_first(&sched->waiting)) && node->due <= now_s)
+	int64_t now_ms = tlsio_loop_now_ms(sched->loop);
+	while ((node = sched_heap_first(&sched->waiting)) && node->due <= now_ms)
 		make_ready(sched, job_of(node), RETRIED);
 	while ((node = sched_heap_first(&sched->paused)) && node->due <= now_ms)
 		end_pause(sched, LIST_OWNER(node, struct sched_destination, pause));
@@ -420,8 +433,8 @@ static void set_timer(struct sched *sched)
 		tlsio_timer_stop(&sched->timer);
 		return;
 	}
-	if (job && job->due - tlsio_loop_time_s(sched->loop) < LONGEST_TIMER_MS / 1000)
-		after_ms = (job->due - tlsio_loop_time_s(sched->loop)) * 1000;
+	if (job && job->due - tlsio_loop_now_ms(sched->loop) < after_ms)
+		after_ms = job->due - tlsio_loop_now_ms(sched->loop);
 	if (pause && pause->due - tlsio_loop_now_ms(sched->loop) < after_ms)
 		after_ms = pause->due - tlsio_loop_now_ms(sched->loop);
 	tlsio_timer_start(&sched->timer, after_ms > 0 ? after_ms : 0);

@@ -26,7 +26,7 @@ struct sched_job {
 	struct sched_destination *destination;
 	struct sched_job *next; /* in the table's chain */
 	struct list link;
-	struct sched_heap_node timer; /* due: seconds of the wall clock */
+	struct sched_heap_node timer; /* due: the loop's milliseconds */
 	uint8_t state;
 	uint8_t rank;	       /* RUNNING: enum sched_rank it was started with */
 	bool is_wanted_again;  /* RUNNING: added once more meanwhile, for timer.due */

@@ -100,6 +100,26 @@ static void waits_until_due(void **state)
 	assert_int_equal(w->messages[2], 1);
 }
 
+/* Somebody sets the clock right by days, in either direction, or it was ahead when a due was written. */
+static void a_clock_that_jumps_holds_no_mail_back(void **state)
+{
+	struct world *w = *state;
+	sched_add(w->sched, 1, STR("a.example"), now_s(w) + 300);
+	pass_s(w, 100);
+	fake_loop_set_time_s(w->loop, now_s(w) - 3 * 86400);
+	pass_s(w, 199);
+	assert_int_equal(w->count, 0);
+	pass_s(w, 2);
+	assert_int_equal(w->count, 1);
+	sched_add(w->sched, 2, STR("b.example"), now_s(w) + 3 * 86400);
+	pass_s(w, 5 * 3600);
+	assert_int_equal(w->count, 2);
+	sched_add(w->sched, 3, STR("c.example"), now_s(w) + 300);
+	fake_loop_set_time_s(w->loop, now_s(w) + 3 * 86400);
+	pass_s(w, 301);
+	assert_int_equal(w->count, 3);
+}
+
 static void the_same_job_is_kept_once_with_the_earlier_due(void **state)
 {
 	struct world *w = *state;
@@ -342,6 +362,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(starts_at_once_but_not_inside_the_call),
 		TEST(waits_until_due),
+		TEST(a_clock_that_jumps_holds_no_mail_back),
 		TEST(the_same_job_is_kept_once_with_the_earlier_due),
 		TEST(a_running_job_added_again_runs_again_afterwards),
 		TEST(concurrency_grows_with_success),
