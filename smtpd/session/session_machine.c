@@ -68,39 +68,29 @@ static const struct session_command *find_command(enum smtp_verb verb)
 
 /* ---- phases ----------------------------------------------------------------------------------- */
 
-static const struct {
-	const char *name;
-	unsigned next; /* where it may go; ENDED is always open */
-} phases[] = {
-	[SESSION_PHASE_HANDSHAKE] = { "handshake", IN(GREETED) },
-	[SESSION_PHASE_GREETED] = { "greeted", IN(READY) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING) },
-	[SESSION_PHASE_READY] = { "ready",
-		IN(ASKING) | IN(MAIL) | IN(UPGRADING) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING) },
-	[SESSION_PHASE_ASKING] = { "asking", IN(READY) | IN(MAIL) },
-	[SESSION_PHASE_MAIL] = { "mail",
-		IN(READY) | IN(RCPT) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING) },
-	[SESSION_PHASE_RCPT] = { "rcpt",
-		IN(READY) | IN(DATA) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING) },
-	[SESSION_PHASE_DATA] = { "data", IN(READY) | IN(COMMITTING) },
-	[SESSION_PHASE_CHUNK] = { "chunk",
-		IN(GREETED) | IN(READY) | IN(MAIL) | IN(CHUNKED) | IN(COMMITTING) },
-	[SESSION_PHASE_CHUNKED] = { "chunked", IN(READY) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING) },
-	[SESSION_PHASE_COMMITTING] = { "committing", IN(READY) },
-	[SESSION_PHASE_UPGRADING] = { "upgrading", IN(GREETED) },
-	[SESSION_PHASE_DELAYED] = { "delayed", ANY },
-	[SESSION_PHASE_SKIPPING] = { "skipping", ANY },
-	[SESSION_PHASE_ENDED] = { "ended", 0 },
+/* Where each may go; ENDED is always open. */
+static const unsigned next_phases[] = {
+	[SESSION_PHASE_HANDSHAKE] = IN(GREETED),
+	[SESSION_PHASE_GREETED] = IN(READY) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING),
+	[SESSION_PHASE_READY] =
+		IN(ASKING) | IN(MAIL) | IN(UPGRADING) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING),
+	[SESSION_PHASE_ASKING] = IN(READY) | IN(MAIL),
+	[SESSION_PHASE_MAIL] = IN(READY) | IN(RCPT) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING),
+	[SESSION_PHASE_RCPT] = IN(READY) | IN(DATA) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING),
+	[SESSION_PHASE_DATA] = IN(READY) | IN(COMMITTING),
+	[SESSION_PHASE_CHUNK] = IN(GREETED) | IN(READY) | IN(MAIL) | IN(CHUNKED) | IN(COMMITTING),
+	[SESSION_PHASE_CHUNKED] = IN(READY) | IN(CHUNK) | IN(DELAYED) | IN(SKIPPING),
+	[SESSION_PHASE_COMMITTING] = IN(READY),
+	[SESSION_PHASE_UPGRADING] = IN(GREETED),
+	[SESSION_PHASE_DELAYED] = ANY,
+	[SESSION_PHASE_SKIPPING] = ANY,
+	[SESSION_PHASE_ENDED] = 0,
 };
-
-const char *session_machine_phase_name(enum session_phase phase)
-{
-	return phases[phase].name;
-}
 
 void session_machine_enter(struct session_machine *m, enum session_phase phase)
 {
 	assert(m->phase == phase || phase == SESSION_PHASE_ENDED ||
-		(phases[m->phase].next & 1u << phase));
+		(next_phases[m->phase] & 1u << phase));
 	m->phase = (uint8_t)phase;
 }
 

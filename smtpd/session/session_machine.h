@@ -35,7 +35,6 @@ enum session_phase {
 	SESSION_PHASE_ENDED,
 	SESSION_PHASE_COUNT,
 };
-const char *session_machine_phase_name(enum session_phase phase);
 
 struct session_machine;
 
