@@ -33,6 +33,15 @@ enum tlsio_chain_fault {
 	TLSIO_CHAIN_UNCHECKED = 1 << 8, /* no trust list was given to check against */
 };
 
+enum tlsio_ocsp {
+	TLSIO_OCSP_NONE,    /* nothing stapled */
+	TLSIO_OCSP_GOOD,    /* a fresh answer, signed by the issuer, says good */
+	TLSIO_OCSP_REVOKED, /* it says revoked */
+	TLSIO_OCSP_INVALID, /* not fresh, not signed rightly, or not about this certificate */
+};
+/* "none", "good", "revoked", "invalid" */
+const char *tlsio_ocsp_name(enum tlsio_ocsp ocsp);
+
 struct tlsio_certificate {
 	struct str der;          /* the whole certificate */
 	struct str spki;         /* its SubjectPublicKeyInfo, DER */
@@ -57,6 +66,7 @@ struct tlsio_peer {
 	const char *subject;      /* leaf, RFC 4514 text; NULL none */
 	const char *issuer;
 	int64_t not_after_s; /* leaf's expiry, seconds since 1970 */
+	enum tlsio_ocsp ocsp; /* what was stapled (client side) */
 };
 
 /* Words for the faults, "certificate has expired; issuer is not trusted", into text. Returns text;
@@ -72,5 +82,20 @@ const char *tlsio_peer_names_text(const struct tlsio_peer *peer, char *text, siz
 /* The leaf leads to chain[index] as to an authority: every signature between, CA flags and dates
  * are good. A peer may append any certificate to its chain; this tells which ones mean something. */
 bool tlsio_peer_leads_to(const struct tlsio_peer *peer, size_t index);
+
+/* --- anchors the peer need not have shown: what DANE-TA asks (RFC 7671 5.2) ---------------------- */
+
+/* TLSIO_CHAIN faults of the chain from the leaf up to `anchor` (a certificate in DER, alone trusted,
+ * whoever signed it, chain member or not); 0 = it leads there. EXPIRED and NOT_YET_VALID as usual. */
+unsigned tlsio_peer_faults_to(const struct tlsio_peer *peer, struct str anchor_der);
+/* The same up to a bare public key (SubjectPublicKeyInfo, DER): some certificate of the chain is
+ * signed by it, and the leaf leads to that certificate. */
+unsigned tlsio_peer_faults_to_key(const struct tlsio_peer *peer, struct str spki_der);
+/* As tlsio_peer_has_name, but a leaf without any SAN dNSName is looked at by its common name
+ * (RFC 7672 3.2.3; MTA-STS and plain PKIX never do). */
+bool tlsio_peer_has_name_or_cn(const struct tlsio_peer *peer, const char *name);
+/* Does the DER parse as a certificate, as a public key? */
+bool tlsio_peer_is_certificate(struct str der);
+bool tlsio_peer_is_key(struct str spki_der);
 
 #endif

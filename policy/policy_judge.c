@@ -16,6 +16,12 @@ const char *policy_reason_name(enum policy_reason reason)
 		[POLICY_REASON_CERTIFICATE_NOT_TRUSTED] = "certificate-not-trusted",
 		[POLICY_REASON_CERTIFICATE_EXPIRED] = "certificate-expired",
 		[POLICY_REASON_VALIDATION_FAILURE] = "validation-failure",
+		[POLICY_REASON_TLSA_INVALID] = "tlsa-invalid",
+		[POLICY_REASON_DNSSEC_INVALID] = "dnssec-invalid",
+		[POLICY_REASON_DANE_REQUIRED] = "dane-required",
+		[POLICY_REASON_STS_POLICY_FETCH_ERROR] = "sts-policy-fetch-error",
+		[POLICY_REASON_STS_POLICY_INVALID] = "sts-policy-invalid",
+		[POLICY_REASON_STS_WEBPKI_INVALID] = "sts-webpki-invalid",
 	};
 	return names[reason];
 }

@@ -11,13 +11,19 @@
 #include "libtlsio/tlsio_peer.h"
 #include "policy/policy_requirement.h"
 
-enum policy_reason { /* RFC 8460 section 4.3, as far as a static rule can find it */
+enum policy_reason { /* RFC 8460 section 4.3 */
 	POLICY_REASON_NONE,
 	POLICY_REASON_STARTTLS_NOT_SUPPORTED,
 	POLICY_REASON_CERTIFICATE_HOST_MISMATCH,
 	POLICY_REASON_CERTIFICATE_NOT_TRUSTED,
 	POLICY_REASON_CERTIFICATE_EXPIRED,
 	POLICY_REASON_VALIDATION_FAILURE, /* handshake, version, pin: everything else */
+	POLICY_REASON_TLSA_INVALID,	  /* no record of the set matches or is valid */
+	POLICY_REASON_DNSSEC_INVALID,	  /* the resolver found nothing it could prove */
+	POLICY_REASON_DANE_REQUIRED,	  /* demanded, and the host has no usable records */
+	POLICY_REASON_STS_POLICY_FETCH_ERROR,
+	POLICY_REASON_STS_POLICY_INVALID,
+	POLICY_REASON_STS_WEBPKI_INVALID,
 };
 /* "starttls-not-supported", ... */
 const char *policy_reason_name(enum policy_reason reason);

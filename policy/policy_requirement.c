@@ -9,7 +9,8 @@
 #include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_digest.h"
 
-static const char *const level_names[] = { "none", "may", "encrypt", "verify" };
+static const char *const level_names[] = { "none", "may", "encrypt", "verify", "dane",
+	"dane-only" };
 
 const char *policy_level_name(enum policy_level level)
 {
@@ -85,6 +86,41 @@ static int compare_pins(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct policy_pin));
 }
 
+static int compare_records(const void *a, const void *b)
+{
+	const struct policy_tlsa *x = a, *y = b;
+	int by_kind = (x->usage << 16 | x->selector << 8 | x->matching) -
+		(y->usage << 16 | y->selector << 8 | y->matching);
+	if (by_kind)
+		return by_kind;
+	if (x->data.length != y->data.length)
+		return x->data.length < y->data.length ? -1 : 1;
+	return memcmp(x->data.at, y->data.at, x->data.length);
+}
+
+static void append_dane(struct buf *text, const struct policy_requirement *r)
+{
+	struct policy_tlsa *records = mem_array(r->tlsa_count + 1, sizeof(*records));
+	char **names = mem_array(r->dane_name_count + 1, sizeof(*names));
+	if (r->tlsa_count)
+		memcpy(records, r->tlsa, r->tlsa_count * sizeof(*records));
+	if (r->dane_name_count)
+		memcpy(names, r->dane_names, r->dane_name_count * sizeof(*names));
+	qsort(records, r->tlsa_count, sizeof(*records), compare_records);
+	qsort(names, r->dane_name_count, sizeof(*names), compare_names);
+	for (size_t i = 0; i < r->tlsa_count; i++) {
+		buf_printf(text, "tlsa %d %d %d %zu\n", records[i].usage, records[i].selector,
+			records[i].matching, records[i].data.length);
+		buf_append_str(text, records[i].data);
+	}
+	for (size_t i = 0; i < r->dane_name_count; i++)
+		buf_printf(text, "dane-name %zu %s\n", strlen(names[i]), names[i]);
+	if (r->server_name)
+		buf_printf(text, "sni %zu %s\n", strlen(r->server_name), r->server_name);
+	free(records);
+	free(names);
+}
+
 /* Everything the verdict depends on, in an order of its own, so that equal demands written
  * differently are equal. Every part says or has a fixed length: no two demands share a text. */
 static void compute_fingerprint(struct policy_requirement *r)
@@ -109,6 +145,7 @@ static void compute_fingerprint(struct policy_requirement *r)
 	}
 	buf_printf(&text, "pins %zu\n", r->pin_count);
 	buf_append(&text, pins, r->pin_count * sizeof(*pins));
+	append_dane(&text, r);
 	uint8_t digest[TLSIO_DIGEST_SHA256_BYTES];
 	tlsio_digest_sha256(buf_str(&text), digest);
 	codec_hex(digest, 16, r->fingerprint);
@@ -128,6 +165,23 @@ static char *copy_name(const char *name)
 	return copy;
 }
 
+static void copy_dane(struct policy_requirement *r, const struct policy_requirement *from)
+{
+	r->tlsa_count = from->tlsa_count;
+	if (from->tlsa_count)
+		r->tlsa = mem_array(from->tlsa_count, sizeof(*r->tlsa));
+	for (size_t i = 0; i < from->tlsa_count; i++) {
+		r->tlsa[i] = from->tlsa[i];
+		r->tlsa[i].data.at = mem_dup_bytes(from->tlsa[i].data.at, from->tlsa[i].data.length);
+	}
+	r->dane_name_count = from->dane_name_count;
+	if (from->dane_name_count)
+		r->dane_names = mem_array(from->dane_name_count, sizeof(*r->dane_names));
+	for (size_t i = 0; i < from->dane_name_count; i++)
+		r->dane_names[i] = copy_name(from->dane_names[i]);
+	r->server_name = from->server_name ? copy_name(from->server_name) : NULL;
+}
+
 struct policy_requirement *policy_requirement_new(const struct policy_requirement *from)
 {
 	struct policy_requirement *r = mem_zero(sizeof(*r));
@@ -144,6 +198,7 @@ struct policy_requirement *policy_requirement_new(const struct policy_requiremen
 		r->pins = mem_array(from->pin_count, sizeof(*r->pins));
 		memcpy(r->pins, from->pins, from->pin_count * sizeof(*r->pins));
 	}
+	copy_dane(r, from);
 	r->trust = from->trust ? tlsio_trust_ref(from->trust) : NULL;
 	r->trust_name = mem_dup(from->trust_name);
 	memcpy(r->trust_sha256, from->trust_sha256, sizeof(r->trust_sha256));
@@ -168,6 +223,13 @@ void policy_requirement_unref(struct policy_requirement **requirement)
 	for (size_t i = 0; i < r->name_count; i++)
 		free(r->names[i]);
 	free(r->names);
+	for (size_t i = 0; i < r->tlsa_count; i++)
+		free((char *)(uintptr_t)r->tlsa[i].data.at);
+	free(r->tlsa);
+	for (size_t i = 0; i < r->dane_name_count; i++)
+		free(r->dane_names[i]);
+	free(r->dane_names);
+	free(r->server_name);
 	free(r->pins);
 	if (r->trust)
 		tlsio_trust_unref(&r->trust);

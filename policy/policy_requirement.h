@@ -14,14 +14,20 @@
 #include "libtlsio/base/str.h"
 #include "libtlsio/tlsio_peer.h"
 #include "libtlsio/tlsio_trust.h"
+#include "policy/policy_dane.h"
 
 enum policy_level {
 	POLICY_LEVEL_NONE,    /* never TLS */
 	POLICY_LEVEL_MAY,     /* TLS where offered, in clear otherwise (opportunistic, RFC 7435) */
 	POLICY_LEVEL_ENCRYPT, /* TLS or nothing; any certificate */
 	POLICY_LEVEL_VERIFY,  /* TLS, chain to an authority (or pinned key), and a name that fits */
+	/* In a rule: DANE where the host has usable TLSA records, as MAY elsewhere (this is what
+	 * every rule does unless it says otherwise; the word is Postfix's). In a host's requirement
+	 * (policy_combine): the `tlsa` records must match; without records nothing passes. */
+	POLICY_LEVEL_DANE,
+	POLICY_LEVEL_DANE_ONLY, /* the same, but a host without usable records is not used */
 };
-/* "none", "may", "encrypt", "verify" */
+/* "none", "may", "encrypt", "verify", "dane", "dane-only" */
 const char *policy_level_name(enum policy_level level);
 bool policy_level_parse(struct str text, enum policy_level *ret);
 
@@ -48,6 +54,14 @@ struct policy_requirement {
 	 * must fit (as DANE-TA): anybody can append a foreign certificate to his chain. */
 	struct policy_pin *pins;
 	size_t pin_count;
+	/* DANE, DANE_ONLY: selected records (policy_dane_select), any of which must match, and the
+	 * reference names for usage 2 (RFC 7672 3.2.2), A-labels. The rule's own trust, names and
+	 * pins, where there are any, must be met besides. */
+	struct policy_tlsa *tlsa;
+	size_t tlsa_count;
+	char **dane_names;
+	size_t dane_name_count;
+	char *server_name; /* SNI (the TLSA base domain, RFC 7672 8.1); NULL: the host we dial */
 	char *source;		   /* where it was said: "postern.conf:12 domain \"example.org\"" */
 	char fingerprint[33];	   /* hexadecimal; equal for equal demands, whatever the source */
 };
@@ -56,7 +70,8 @@ struct policy_requirement {
 struct policy_requirement *policy_requirement_ref(struct policy_requirement *r);
 void policy_requirement_unref(struct policy_requirement **r);
 
-/* Makes one (references = 1): copies names, pins and texts, shares trust, computes fingerprint. */
+/* Makes one (references = 1): copies names, pins, records and texts, shares trust, computes
+ * fingerprint. */
 struct policy_requirement *policy_requirement_new(const struct policy_requirement *from);
 
 #endif

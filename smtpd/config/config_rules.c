@@ -23,7 +23,8 @@ static int add_outbound(struct config_loading *l, cfg_t *domain, const char *sou
 		cfg_getsec(domain, "outbound"), source, &authorities, err);
 	if (!r)
 		return -1;
-	int result = policy_rules_add(l->config->rules, str_of(cfg_title(domain)), r, &why);
+	const struct policy_rule rule = { .requirement = r, .uses_dane = true, .uses_sts = true };
+	int result = policy_rules_add(l->config->rules, str_of(cfg_title(domain)), &rule, &why);
 	policy_requirement_unref(&r);
 	return result < 0 ? conf_error(domain, NULL, err, "%s", why.text) : 0;
 }
@@ -154,7 +155,8 @@ static int read_route(struct config_loading *l, cfg_t *section, struct err *err)
 	bool is_rest = strcmp(title, "*") == 0;
 	struct buf domain = { 0 };
 	buf_printf(&domain, "%s%s", title[0] == '.' ? "any" : "", is_rest ? "" : title);
-	struct policy_requirement *r = policy_rules_find(l->config->rules, buf_str(&domain));
+	struct policy_requirement *r =
+		policy_rules_find(l->config->rules, buf_str(&domain), 0)->requirement;
 	struct relay_destination *d = relay_destination_parse(str_of(words), r, &why);
 	l->has_route = true;
 	buf_release(&domain);

@@ -145,7 +145,7 @@ static void empty_cache(struct relay_routes *routes)
 static struct relay_destination *make(struct relay_routes *routes, struct policy_rules *rules,
 	const char *domain)
 {
-	struct policy_requirement *requirement = policy_rules_find(rules, str_of(domain));
+	struct policy_requirement *requirement = policy_rules_find(rules, str_of(domain), 0)->requirement;
 	const struct route *route = find_specific(routes, domain);
 	struct relay_destination *d;
 	struct err err = { 0 };
@@ -176,7 +176,7 @@ struct relay_destination *relay_routes_find(struct relay_routes *routes,
 		ascii[0] = '\0'; /* <postmaster> */
 	else if (smtp_address_domain_ascii(domain, ascii, NULL) < 0)
 		return relay_destination_parse(STR("refuse 5.1.2 there can be no such domain"),
-			policy_rules_find(rules, STR("")), NULL);
+			policy_rules_find(rules, STR(""), 0)->requirement, NULL);
 	if (routes->cache_rules != rules) {
 		empty_cache(routes);
 		routes->cache_rules = rules;

@@ -160,7 +160,7 @@ static void rules_give_the_most_specific_or_the_default(void **state)
 {
 	(void)state;
 	struct policy_rules *rules = policy_rules_new();
-	struct policy_requirement *found = policy_rules_find(rules, STR("example.org"));
+	struct policy_requirement *found = policy_rules_find(rules, STR("example.org"), 0)->requirement;
 	assert_int_equal(found->level, POLICY_LEVEL_MAY);
 	assert_int_equal(found->minimum, TLSIO_TLS12);
 	assert_string_equal(found->source, "built-in default");
@@ -168,20 +168,23 @@ static void rules_give_the_most_specific_or_the_default(void **state)
 	static const char *const patterns[] = { "Example.org", ".example.org", "*" };
 	for (size_t i = 0; i < 3; i++) {
 		struct policy_requirement *r = rule(patterns[i]);
-		assert_int_equal(policy_rules_add(rules, str_of(patterns[i]), r, NULL), 0);
+		assert_int_equal(policy_rules_add(rules, str_of(patterns[i]),
+			&(struct policy_rule){ .requirement = r }, NULL), 0);
 		struct err err = { 0 };
-		assert_int_equal(policy_rules_add(rules, str_of(patterns[i]), r, &err), -1);
+		assert_int_equal(policy_rules_add(rules, str_of(patterns[i]),
+			&(struct policy_rule){ .requirement = r }, &err), -1);
 		assert_non_null(strstr(err.text, "already"));
 		assert_int_equal(r->references, 2);
 		policy_requirement_unref(&r);
 	}
 	struct policy_rules *second = policy_rules_ref(rules);
 	policy_rules_unref(&rules);
-	assert_string_equal(policy_rules_find(second, STR("EXAMPLE.org"))->source, "Example.org");
-	assert_string_equal(policy_rules_find(second, STR("a.example.org"))->source, ".example.org");
-	assert_string_equal(policy_rules_find(second, STR("example.com"))->source, "*");
+	assert_string_equal(policy_rules_find(second, STR("EXAMPLE.org"), 0)->requirement->source, "Example.org");
+	assert_string_equal(policy_rules_find(second, STR("a.example.org"), 0)->requirement->source, ".example.org");
+	assert_string_equal(policy_rules_find(second, STR("example.com"), 0)->requirement->source, "*");
 	struct policy_requirement *r = rule("x");
-	assert_int_equal(policy_rules_add(second, STR("a b"), r, NULL), -1);
+	assert_int_equal(policy_rules_add(second, STR("a b"),
+		&(struct policy_rule){ .requirement = r }, NULL), -1);
 	policy_requirement_unref(&r);
 	policy_rules_unref(&second);
 	policy_rules_unref(&second);

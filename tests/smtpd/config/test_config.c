@@ -203,7 +203,7 @@ static void reads_rules_with_their_places(void **state)
 {
 	(void)state;
 	struct config *c = load_good(everything);
-	const struct policy_requirement *r = policy_rules_find(c->rules, STR("example.net"));
+	const struct policy_requirement *r = policy_rules_find(c->rules, STR("example.net"), 0)->requirement;
 	assert_int_equal(r->level, POLICY_LEVEL_VERIFY);
 	assert_int_equal(r->minimum, TLSIO_TLS13);
 	assert_int_equal(r->name_count, 1);
@@ -211,13 +211,13 @@ static void reads_rules_with_their_places(void **state)
 	assert_non_null(r->trust);
 	assert_string_equal(r->trust_name, "ca.pem");
 	assert_string_equal(r->source, "postern.conf:19 domain \"example.net\"");
-	assert_int_equal(policy_rules_find(c->rules, STR("a.example.net"))->level,
+	assert_int_equal(policy_rules_find(c->rules, STR("a.example.net"), 0)->requirement->level,
 		POLICY_LEVEL_ENCRYPT);
-	r = policy_rules_find(c->rules, STR("pinned.example"));
+	r = policy_rules_find(c->rules, STR("pinned.example"), 0)->requirement;
 	assert_int_equal(r->pin_count, 1);
 	assert_int_equal(r->pins[0].spki_sha256[31], 31);
 	assert_null(r->trust);
-	assert_int_equal(policy_rules_find(c->rules, STR("x"))->level, POLICY_LEVEL_MAY);
+	assert_int_equal(policy_rules_find(c->rules, STR("x"), 0)->requirement->level, POLICY_LEVEL_MAY);
 	struct netaddr inside, outside;
 	netaddr_parse(STR("192.0.2.7"), 25, &inside, NULL);
 	netaddr_parse(STR("198.51.100.7"), 25, &outside, NULL);
@@ -251,7 +251,7 @@ static void defaults_need_no_words(void **state)
 	assert_int_equal(c->session.message_bytes, 50 << 20);
 	assert_int_equal(c->certificates_not_after_s, 0);
 	assert_null(c->present);
-	assert_string_equal(policy_rules_find(c->rules, STR("x.example"))->source,
+	assert_string_equal(policy_rules_find(c->rules, STR("x.example"), 0)->requirement->source,
 		"built-in default");
 	assert_true(has_warning(c, "no route section"));
 	struct config *second = config_ref(c);
@@ -413,7 +413,7 @@ static void included_files_are_parts_of_one(void **state)
 		STR("\ndomain \"example.net\" { outbound { require = verify authority = \"../ca.pem\" } }"));
 	memory_source_put(&files, "/etc/postern/conf.d/../ca.pem", str_of(pems[6]));
 	struct config *c = load_good(LISTEN "include \"conf.d/x.conf\"");
-	const struct policy_requirement *r = policy_rules_find(c->rules, STR("example.net"));
+	const struct policy_requirement *r = policy_rules_find(c->rules, STR("example.net"), 0)->requirement;
 	assert_string_equal(r->source, "x.conf:2 domain \"example.net\"");
 	assert_true(has_file(c, "/etc/postern/conf.d/x.conf"));
 	assert_true(has_file(c, "/etc/postern/conf.d/../ca.pem"));
@@ -468,10 +468,10 @@ static void verify_takes_the_roots_of_the_machine(void **state)
 	memory_source_put(&files, "system", str_of(pems[6]));
 	struct config *c = load_good(LISTEN "domain \"a\" { outbound { require = verify } }\n"
 					    "domain \"b\" { outbound { require = verify } }");
-	const struct policy_requirement *a = policy_rules_find(c->rules, STR("a"));
+	const struct policy_requirement *a = policy_rules_find(c->rules, STR("a"), 0)->requirement;
 	assert_string_equal(a->trust_name, "system");
-	assert_ptr_equal(a->trust, policy_rules_find(c->rules, STR("b"))->trust);
-	assert_string_equal(a->fingerprint, policy_rules_find(c->rules, STR("b"))->fingerprint);
+	assert_ptr_equal(a->trust, policy_rules_find(c->rules, STR("b"), 0)->requirement->trust);
+	assert_string_equal(a->fingerprint, policy_rules_find(c->rules, STR("b"), 0)->requirement->fingerprint);
 	config_unref(&c);
 	files.count--;
 }
@@ -486,7 +486,7 @@ static void other_roots_of_the_machine_are_another_demand(void **state)
 		buf_append_text(&roots, i ? pems[0] : "");
 		memory_source_put(&files, "system", buf_str(&roots));
 		struct config *c = load_good(LISTEN "domain \"a\" { outbound { require = verify } }");
-		strcpy(fingerprints[i], policy_rules_find(c->rules, STR("a"))->fingerprint);
+		strcpy(fingerprints[i], policy_rules_find(c->rules, STR("a"), 0)->requirement->fingerprint);
 		config_unref(&c);
 		buf_release(&roots);
 	}
@@ -519,7 +519,7 @@ static void ten_thousand_rules_are_no_burden(void **state)
 	struct config *c = load_str(buf_str(&content), &err);
 	if (!c)
 		fail_msg("%s", err.text);
-	const struct policy_requirement *r = policy_rules_find(c->rules, STR("d9999.example"));
+	const struct policy_requirement *r = policy_rules_find(c->rules, STR("d9999.example"), 0)->requirement;
 	assert_string_equal(r->source, "postern.conf:30000 domain \"d9999.example\"");
 	assert_true(relay_routes_is_ours(c->routes, STR("d5000.example")));
 	config_unref(&c);

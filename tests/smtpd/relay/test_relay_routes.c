@@ -231,7 +231,7 @@ static void two_domains_of_one_hop_and_rule_share_a_key(void **state)
 	struct policy_requirement from = { .level = POLICY_LEVEL_ENCRYPT, .source = (char *)"c" };
 	struct policy_requirement *strict = policy_requirement_new(&from);
 	add(f, "c.test", "smtp mx.test");
-	assert_int_equal(policy_rules_add(f->rules, STR("c.test"), strict, NULL), 0);
+	assert_int_equal(policy_rules_add(f->rules, STR("c.test"), &(struct policy_rule){ .requirement = strict, .uses_dane = true, .uses_sts = true }, NULL), 0);
 	policy_requirement_unref(&strict);
 	struct relay_destination *a = relay_routes_find(f->routes, f->rules, STR("a.test"));
 	struct relay_destination *b = relay_routes_find(f->routes, f->rules, STR("b.test"));
@@ -249,7 +249,7 @@ static void smtps_and_never_tls_contradict(void **state)
 	struct policy_requirement from = { .level = POLICY_LEVEL_NONE, .source = (char *)"c:1" };
 	struct policy_requirement *never = policy_requirement_new(&from);
 	add(f, "*", "smtps mx.test");
-	assert_int_equal(policy_rules_add(f->rules, STR("a.test"), never, NULL), 0);
+	assert_int_equal(policy_rules_add(f->rules, STR("a.test"), &(struct policy_rule){ .requirement = never, .uses_dane = true, .uses_sts = true }, NULL), 0);
 	policy_requirement_unref(&never);
 	struct relay_destination *d = relay_routes_find(f->routes, f->rules, STR("a.test"));
 	assert_int_equal(d->transport, RELAY_REFUSE);

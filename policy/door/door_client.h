@@ -1,0 +1,42 @@
+/* door_client: asks postern-policyd from a worker or posternctl.
+ *
+ * For:     worker (as relay's planner), posternctl.
+ * Holds:   one connection, made when first needed and again after it broke (0.2 s growing to 5 s);
+ *          plans received, until they expire (bounded), so a warm domain costs no round trip;
+ *          questions in flight, joined when equal, sent again on a new connection.
+ * Promise: one event per question, later, unless cancelled, within limit_ms: with a DEFER plan whose
+ *          text says what is the matter ("postern-policyd does not answer (...): mail is kept and
+ *          tried again") when policyd is down, slow or of another version. Never a guess.
+ */
+#ifndef POLICY_DOOR_DOOR_CLIENT_H
+#define POLICY_DOOR_DOOR_CLIENT_H
+
+#include "libtlsio/tlsio_loop.h"
+#include "policy/door/door_wire.h"
+#include "policy/policy_plan.h"
+
+struct door_client;
+struct door_question;
+
+struct door_client_setup {
+	struct tlsio_loop *loop;
+	const char *socket_path; /* copied */
+	const char *program;	 /* for HELLO; "posternd-0" */
+	struct door_authorities authorities;
+	int64_t limit_ms;	 /* 0: 60 s, above plan_service's own */
+	size_t plans_most;	 /* 0: 10000; kept here */
+};
+
+struct door_client *door_client_new(const struct door_client_setup *setup);
+void door_client_free(struct door_client **client);
+/* Never NULL. plan borrowed for the call. */
+struct door_question *door_client_ask(struct door_client *client,
+	const struct policy_question *question,
+	void (*on_plan)(void *ctx, struct policy_plan *plan), void *ctx);
+void door_question_cancel(struct door_question **question);
+void door_client_report(struct door_client *client, const char *domain, const char *host,
+	enum policy_reason reason);
+/* After a reload: forget all plans. Authorities are asked anew from now on. */
+void door_client_forget(struct door_client *client, const struct door_authorities *authorities);
+
+#endif
