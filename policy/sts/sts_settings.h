@@ -1,7 +1,7 @@
 /* sts_settings: the `mta-sts` section.
  *
  *	mta-sts {
- *		cache = "/var/lib/postern/mta-sts.db"
+ *		cache = "/var/lib/postern/mta-sts.db" # "": in memory only
  *		fetch-timeout = "30s"         # the whole GET; connecting has a third of it
  *		first-contact-wait = "10s"    # how long the first mail to a domain waits for its policy (M23)
  *		private-addresses = false     # fetch from 10.0.0.0/8, ::1 and the like too
