@@ -62,10 +62,10 @@ def soa(minimum=3600, ttl=3600):
 
 class NameServer:
 	"""zones: {name: [records]}, or an error's number (2: failure, 3: no such domain), or "SILENCE",
-	or ("TCP", records): cut off over UDP. Other names do not exist."""
+	or ("TCP", records): cut off over UDP. Other names get `default`: they do not exist."""
 
-	def __init__(self, zones, ip="127.0.0.1"):
-		self.zones, self.asked = dict(zones), []
+	def __init__(self, zones, ip="127.0.0.1", default=3):
+		self.zones, self.asked, self.default = dict(zones), [], default
 		self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		self.udp.bind((ip, 53))
 		self.tcp = socket.create_server((ip, 53))
@@ -79,7 +79,7 @@ class NameServer:
 			end += 1 + query[end]
 		name = ".".join(labels)
 		self.asked.append(name)
-		zone = self.zones.get(name, 3)
+		zone = self.zones.get(name, self.default)
 		if zone == "SILENCE":
 			return None
 		is_cut = isinstance(zone, tuple) and not is_tcp
