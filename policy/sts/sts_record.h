@@ -14,7 +14,7 @@ enum { STS_ID_BYTES = 33 }; /* 1 to 32 of ALPHA / DIGIT, and a NUL */
 
 /* One record's text: good, or not. ret_id may be NULL. */
 bool sts_record_parse(struct str text, char ret_id[STS_ID_BYTES]);
-/* Begins as an MTA-STS record does ("v=STSv1" and then WSP or ";"): the others are dropped first. */
+/* Begins as an MTA-STS record does ("v=STSv1", spaces or tabs, ";"): the others are dropped first. */
 bool sts_record_is_candidate(struct str text);
 
 enum sts_record_result { STS_RECORD_FOUND, STS_RECORD_ABSENT, STS_RECORD_INVALID };
