@@ -85,10 +85,11 @@ static void forget_question(void *ctx, void *asked)
 
 /* What no route leads to is refused at once: taken and bounced it would hit whoever the sender's
  * address belongs to. */
-static bool is_refused_by_route(const struct config *config, struct str domain,
+static bool is_refused_by_route(const struct config *config, struct str domain, int64_t now_s,
 	struct session_refusal *ret)
 {
-	struct relay_destination *d = relay_routes_find(config->routes, config->rules, domain);
+	struct relay_destination *d =
+		relay_routes_find(config->routes, config->rules, domain, now_s);
 	bool is_refused = d->transport == RELAY_REFUSE;
 	if (is_refused) {
 		struct relay_outcome outcome = { 0 };
@@ -106,12 +107,13 @@ static bool is_refused_by_route(const struct config *config, struct str domain,
 static bool may_receive(void *ctx, const struct session_facts *facts, struct str recipient,
 	struct str recipient_domain, struct session_refusal *ret)
 {
-	(void)ctx;
+	const struct worker *w = ctx;
 	(void)recipient;
 	const struct config *config = config_of(facts->listener);
 	if (relay_routes_is_ours(config->routes, recipient_domain) ||
 		policy_inbound_may_relay(config->inbound, facts->client, facts->peer))
-		return !is_refused_by_route(config, recipient_domain, ret);
+		return !is_refused_by_route(config, recipient_domain, tlsio_loop_time_s(w->loop),
+			ret);
 	ret->code = 550;
 	str_copy(STR("5.7.1"), ret->enhanced, sizeof(ret->enhanced));
 	snprintf(ret->text, sizeof(ret->text),

@@ -48,7 +48,8 @@ static struct str domain_of(struct str address)
 static struct relay_destination *destination_of(struct worker_shard *s, struct str address)
 {
 	const struct config *config = s->rooms.config;
-	return relay_routes_find(config->routes, config->rules, domain_of(address));
+	return relay_routes_find(config->routes, config->rules, domain_of(address),
+		tlsio_loop_time_s(s->rooms.loop));
 }
 
 static int64_t now_ms(void)

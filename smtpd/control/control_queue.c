@@ -76,24 +76,16 @@ static void put_message(struct buf *out, const struct spool_envelope *e, const s
 	control_put_end(out);
 }
 
-static void put_destination(struct buf *out, const struct config *config, struct str address)
+static void put_destination(struct buf *out, const struct config *config, struct str address,
+	int64_t now_s)
 {
-	static const char *const names[] = { [RELAY_SMTP] = "smtp", [RELAY_LMTP] = "lmtp",
-		[RELAY_MAILDIR] = "maildir", [RELAY_REFUSE] = "refuse" };
 	size_t at = str_find_last(address, '@');
 	struct str domain = at < address.length ? str_skip(address, at + 1) : STR("");
-	struct relay_destination *d = relay_routes_find(config->routes, config->rules, domain);
-	struct buf words = { 0 };
-	buf_append_text(&words, d->implicit_tls ? "smtps" : names[d->transport]);
-	if (d->path)
-		buf_printf(&words, " %s", d->path);
-	else if (d->host)
-		buf_printf(&words, strchr(d->host, ':') ? " [%s]:%u" : " %s:%u", d->host,
-			(unsigned)d->port);
-	else if (d->text)
-		buf_printf(&words, " %s", d->text);
-	put(out, "destination", buf_str(&words));
-	buf_release(&words);
+	struct relay_destination *d =
+		relay_routes_find(config->routes, config->rules, domain, now_s);
+	char *words = relay_destination_words(d);
+	put(out, "destination", str_of(words));
+	free(words);
 	relay_destination_unref(&d);
 }
 
@@ -109,7 +101,7 @@ static void put_recipient(struct buf *out, const struct walk *w, const struct sp
 		control_put_number(out, "due", r->due_s);
 		control_put_number(out, "due_in",
 			r->due_s > w->now_s ? r->due_s - w->now_s : 0);
-		put_destination(out, w->rooms->config(w->rooms->ctx), r->address);
+		put_destination(out, w->rooms->config(w->rooms->ctx), r->address, w->now_s);
 	}
 	put(out, "reason", r->reason);
 	put(out, "orcpt", r->orcpt);

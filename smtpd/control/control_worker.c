@@ -157,7 +157,8 @@ static void answer_count(struct control_answer *answer, const char *name, size_t
 static size_t flush_domain(const struct control_worker *c, struct str domain)
 {
 	const struct config *config = c->rooms.config(c->rooms.ctx);
-	struct relay_destination *d = relay_routes_find(config->routes, config->rules, domain);
+	struct relay_destination *d = relay_routes_find(config->routes, config->rules, domain,
+		tlsio_loop_time_s(c->loop));
 	size_t count = 0;
 	for (size_t i = 0; control_rooms_sched(&c->rooms, i); i++)
 		count += sched_flush_destination(control_rooms_sched(&c->rooms, i), str_of(d->key));

@@ -431,6 +431,15 @@ static void refuse(struct relay_job *job)
 	fail_job(job, &outcome);
 }
 
+static void ask_for_plan(struct relay_job *job)
+{
+	struct relay_outcome outcome = { 0 };
+	relay_outcome_set(&outcome, RELAY_DEFERRED, "4.3.5",
+		"there is nobody to ask which hosts take this mail");
+	job->destination_failed = true;
+	fail_job(job, &outcome);
+}
+
 void relay_start(struct relay *relay, uint64_t message, struct relay_destination *destination,
 	const uint32_t *recipients, size_t count, void *data)
 {
@@ -446,6 +455,8 @@ void relay_start(struct relay *relay, uint64_t message, struct relay_destination
 		refuse(job);
 	else if (destination->transport == RELAY_MAILDIR)
 		deliver_next(job);
+	else if (relay_destination_is_planned(destination))
+		ask_for_plan(job);
 	else
 		advance(job);
 }

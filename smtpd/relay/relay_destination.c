@@ -8,13 +8,13 @@
 #include "libtlsio/base/mem.h"
 #include "libtlsio/base/netaddr.h"
 
-static struct relay_destination *new_destination(enum relay_transport transport,
-	struct policy_requirement *requirement)
+static struct relay_destination *make(const char *domain, struct policy_requirement *requirement)
 {
 	struct relay_destination *d = mem_zero(sizeof(*d));
 	d->references = 1;
-	d->transport = transport;
 	d->requirement = policy_requirement_ref(requirement);
+	d->domain = mem_dup("");
+	d->rule_domain = mem_dup(domain);
 	return d;
 }
 
@@ -86,6 +86,41 @@ static int parse_host_port(struct relay_destination *d, struct str text, uint16_
 	return d->host ? 0 : -1;
 }
 
+/* "[192.0.2.1]" as a recipient's domain is the host itself (RFC 5321 section 2.3.5). */
+static int take_literal(struct relay_destination *d, const char *domain, struct err *err)
+{
+	d->by_mx = false;
+	free(d->domain);
+	d->domain = mem_dup("");
+	return parse_host_port(d, str_of(domain), 25, err);
+}
+
+static int parse_mx(struct relay_destination *d, struct str rest, struct err *err)
+{
+	struct netaddr address;
+	const char *own = d->rule_domain;
+	d->by_mx = true;
+	d->port = 25;
+	if (rest.length == 0 && own[0] == '[')
+		return take_literal(d, own, err);
+	if (rest.length == 0) {
+		free(d->domain);
+		d->domain = mem_dup(own);
+		return 0;
+	}
+	if (str_find(rest, ':') < rest.length || rest.at[0] == '[' ||
+		netaddr_parse(rest, 25, &address, NULL) == 0)
+		return err_set(err, ERR_INPUT, "\"mx\" wants a domain whose MX hosts take the mail "
+			"(on port 25), not \"%.*s\": for one host write \"smtp host:port\"",
+			STR_ARGS(rest));
+	char *domain = parse_host(rest, err);
+	if (!domain)
+		return -1;
+	free(d->domain);
+	d->domain = domain;
+	return 0;
+}
+
 static int parse_smtp(struct relay_destination *d, struct str rest, struct err *err)
 {
 	return parse_host_port(d, rest, 25, err);
@@ -154,33 +189,64 @@ static int parse_refuse(struct relay_destination *d, struct str rest, struct err
 	return 0;
 }
 
+static void append_words(const struct relay_destination *d, struct buf *words)
+{
+	static const char *const transports[] = { "smtp", "lmtp", "maildir", "refuse" };
+	buf_append_text(words, d->by_mx ? "mx" : d->implicit_tls ? "smtps" :
+		transports[d->transport]);
+	if (d->by_mx)
+		buf_printf(words, " %s", d->domain);
+	if (d->host)
+		buf_printf(words, str_find(str_of(d->host), ':') < strlen(d->host) ? " [%s]:%u" :
+			" %s:%u", d->host, d->port);
+	if (d->path)
+		buf_printf(words, d->transport == RELAY_LMTP ? " unix:%s" : " %s", d->path);
+	if (d->text)
+		buf_printf(words, " %s", d->text);
+}
+
+char *relay_destination_words(const struct relay_destination *d)
+{
+	struct buf words = { 0 };
+	append_words(d, &words);
+	return buf_take(&words);
+}
+
+bool relay_destination_is_planned(const struct relay_destination *d)
+{
+	return d->by_mx || (d->host && d->requirement &&
+		d->requirement->level >= POLICY_LEVEL_DANE);
+}
+
+struct policy_question relay_destination_question(const struct relay_destination *d)
+{
+	return (struct policy_question){ .kind = d->by_mx ? POLICY_BY_MX : POLICY_BY_HOST,
+		.rule_domain = d->rule_domain, .next_hop = d->by_mx ? d->domain : d->host,
+		.port = d->port };
+}
+
 /* What tells two destinations apart: the next hop and what is demanded of it. */
 static void set_key(struct relay_destination *d)
 {
-	static const char *const words[] = { "smtp", "lmtp", "maildir", "refuse" };
 	struct buf key = { 0 };
-	buf_append_text(&key, d->implicit_tls ? "smtps" : words[d->transport]);
-	if (d->host)
-		buf_printf(&key, str_find(str_of(d->host), ':') < strlen(d->host) ? " [%s]:%u" :
-			" %s:%u", d->host, d->port);
-	if (d->path)
-		buf_printf(&key, d->transport == RELAY_LMTP ? " unix:%s" : " %s", d->path);
-	if (d->text)
-		buf_printf(&key, " %s", d->text);
-	if (d->requirement && (d->transport == RELAY_SMTP || d->transport == RELAY_LMTP))
+	append_words(d, &key);
+	if (d->by_mx || relay_destination_is_planned(d))
+		buf_printf(&key, " %s", d->rule_fingerprint); /* of the whole rule: DANE and MTA-STS */
+	else if (d->requirement && (d->transport == RELAY_SMTP || d->transport == RELAY_LMTP))
 		buf_printf(&key, " %s/%s", policy_level_name(d->requirement->level),
 			d->requirement->fingerprint);
 	d->key = buf_take(&key);
 }
 
-struct relay_destination *relay_destination_parse(struct str words,
-	struct policy_requirement *requirement, struct err *err)
+static struct relay_destination *parse(struct relay_destination *d, struct str words,
+	struct err *err)
 {
 	static const struct {
 		const char *word;
 		enum relay_transport transport;
 		int (*parse)(struct relay_destination *d, struct str rest, struct err *err);
 	} known[] = {
+		{ "mx", RELAY_SMTP, parse_mx },
 		{ "smtp", RELAY_SMTP, parse_smtp },
 		{ "smtps", RELAY_SMTP, parse_smtps },
 		{ "lmtp", RELAY_LMTP, parse_lmtp },
@@ -193,7 +259,7 @@ struct relay_destination *relay_destination_parse(struct str words,
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (!str_equal_nocase(word, str_of(known[i].word)))
 			continue;
-		struct relay_destination *d = new_destination(known[i].transport, requirement);
+		d->transport = known[i].transport;
 		if (known[i].parse(d, rest, err) < 0) {
 			relay_destination_unref(&d);
 			return NULL;
@@ -201,10 +267,25 @@ struct relay_destination *relay_destination_parse(struct str words,
 		set_key(d);
 		return d;
 	}
+	relay_destination_unref(&d);
 	err_set(err, ERR_INPUT,
-		"\"%.*s\" is no route: write \"smtp host:port\", \"smtps host:465\", \"lmtp unix:/path\", \"lmtp host:port\", \"maildir /path\" or \"refuse words\"",
+		"\"%.*s\" is no route: write \"mx\", \"mx domain\", \"smtp host:port\", \"smtps host:465\", \"lmtp unix:/path\", \"lmtp host:port\", \"maildir /path\" or \"refuse words\"",
 		words.length < 80 ? (int)words.length : 80, words.at);
 	return NULL;
+}
+
+struct relay_destination *relay_destination_parse(struct str words,
+	struct policy_requirement *requirement, struct err *err)
+{
+	return parse(make("", requirement), words, err);
+}
+
+struct relay_destination *relay_destination_new(struct str words, const char *domain,
+	const struct policy_rule *rule, struct err *err)
+{
+	struct relay_destination *d = make(domain, rule->requirement);
+	memcpy(d->rule_fingerprint, rule->fingerprint, sizeof(d->rule_fingerprint));
+	return parse(d, words, err);
 }
 
 struct relay_destination *relay_destination_ref(struct relay_destination *d)
@@ -225,6 +306,8 @@ void relay_destination_unref(struct relay_destination **destination)
 		policy_requirement_unref(&d->requirement);
 	free(d->key);
 	free(d->host);
+	free(d->domain);
+	free(d->rule_domain);
 	free(d->path);
 	free(d->text);
 	free(d);

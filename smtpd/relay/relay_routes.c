@@ -1,5 +1,6 @@
 #include "smtpd/relay/relay_routes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <uthash.h>
@@ -19,6 +20,7 @@ struct route {
 
 struct found {
 	char *domain;
+	const struct policy_rule *rule; /* that held then */
 	struct relay_destination *destination;
 	UT_hash_handle hh; /* in order of use */
 };
@@ -142,46 +144,62 @@ static void empty_cache(struct relay_routes *routes)
 		drop_found(routes, found);
 }
 
-static struct relay_destination *make(struct relay_routes *routes, struct policy_rules *rules,
+static struct relay_destination *refuse(const char *domain, const struct policy_rule *rule,
+	const char *words)
+{
+	struct buf refusal = { 0 };
+	buf_printf(&refusal, "refuse %s", words);
+	struct relay_destination *d =
+		relay_destination_new(buf_str(&refusal), domain, rule, NULL);
+	buf_release(&refusal);
+	return d;
+}
+
+static struct relay_destination *make(struct relay_routes *routes, const struct policy_rule *rule,
 	const char *domain)
 {
-	struct policy_requirement *requirement = policy_rules_find(rules, str_of(domain), 0)->requirement;
 	const struct route *route = find_specific(routes, domain);
-	struct relay_destination *d;
 	struct err err = { 0 };
 	if (!route)
 		route = find_exact(routes, "*");
 	if (!route)
-		return relay_destination_parse(
-			STR("refuse 5.4.4 no route leads to this domain"), requirement, NULL);
+		return refuse(domain, rule, "5.4.4 no route leads to this domain");
 	char *words = fill_in(route->words, domain);
-	d = relay_destination_parse(str_of(words), requirement, &err);
+	struct relay_destination *d = relay_destination_new(str_of(words), domain, rule, &err);
 	free(words);
 	if (!d) { /* words that were good alone, but contradict the rule of this domain */
-		struct buf refusal = { 0 };
-		buf_printf(&refusal, "refuse 4.3.5 the route of this domain cannot work: %s",
+		char why[sizeof(err.text) + 80];
+		snprintf(why, sizeof(why), "4.3.5 the route of this domain cannot work: %s",
 			err.text);
-		d = relay_destination_parse(buf_str(&refusal), requirement, NULL);
-		buf_release(&refusal);
+		return refuse(domain, rule, why);
+	}
+	if (d->by_mx && !d->domain[0]) { /* <postmaster> */
+		relay_destination_unref(&d);
+		return refuse(domain, rule, "5.1.3 there is no domain whose MX hosts could be asked");
 	}
 	return d;
 }
 
 struct relay_destination *relay_routes_find(struct relay_routes *routes,
-	struct policy_rules *rules, struct str domain)
+	struct policy_rules *rules, struct str domain, int64_t now_s)
 {
 	char ascii[SMTP_ADDRESS_DOMAIN_BYTES + 1];
 	struct found *found;
 	if (domain.length == 0)
 		ascii[0] = '\0'; /* <postmaster> */
 	else if (smtp_address_domain_ascii(domain, ascii, NULL) < 0)
-		return relay_destination_parse(STR("refuse 5.1.2 there can be no such domain"),
-			policy_rules_find(rules, STR(""), 0)->requirement, NULL);
+		return refuse("", policy_rules_find(rules, STR(""), now_s),
+			"5.1.2 there can be no such domain");
 	if (routes->cache_rules != rules) {
 		empty_cache(routes);
 		routes->cache_rules = rules;
 	}
+	const struct policy_rule *rule = policy_rules_find(rules, str_of(ascii), now_s);
 	HASH_FIND_STR(routes->cache, ascii, found);
+	if (found && found->rule != rule) { /* an exception ended */
+		drop_found(routes, found);
+		found = NULL;
+	}
 	if (found) {
 		HASH_DEL(routes->cache, found);
 	} else {
@@ -189,7 +207,8 @@ struct relay_destination *relay_routes_find(struct relay_routes *routes,
 			drop_found(routes, routes->cache);
 		found = mem_zero(sizeof(*found));
 		found->domain = mem_dup(ascii);
-		found->destination = make(routes, rules, ascii);
+		found->rule = rule;
+		found->destination = make(routes, rule, ascii);
 	}
 	HASH_ADD_KEYPTR(hh, routes->cache, found->domain, strlen(found->domain), found);
 	return relay_destination_ref(found->destination);

@@ -15,10 +15,11 @@ struct relay_routes *relay_routes_new(void);
 /* Checks the words. rules: whose requirement for the domain a destination gets. */
 int relay_routes_add(struct relay_routes *routes, struct str domain, struct str words,
 	struct err *err);
-/* Gives a reference (relay_destination_unref), from a cache: the same domain gives the same object.
- * Never NULL: no route gives RELAY_REFUSE. The maildir's %d is filled in; %u is not. */
+/* Gives a reference (relay_destination_unref), from a cache: the same domain gives the same object
+ * as long as the same rule holds for it. Never NULL: no route gives RELAY_REFUSE. now_s: wall clock;
+ * exceptions end. The maildir's %d is filled in; %u is not. */
 struct relay_destination *relay_routes_find(struct relay_routes *routes,
-	struct policy_rules *rules, struct str domain);
+	struct policy_rules *rules, struct str domain, int64_t now_s);
 bool relay_routes_is_ours(const struct relay_routes *routes, struct str domain);
 struct relay_routes *relay_routes_ref(struct relay_routes *routes);
 void relay_routes_unref(struct relay_routes **routes);

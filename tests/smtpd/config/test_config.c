@@ -231,7 +231,7 @@ static void reads_rules_with_their_places(void **state)
 	assert_false(policy_inbound_may_send(c->inbound, &inside, NULL, STR("b.example.net"), &no));
 	assert_true(relay_routes_is_ours(c->routes, STR("example.org")));
 	assert_false(relay_routes_is_ours(c->routes, STR("example.com")));
-	struct relay_destination *d = relay_routes_find(c->routes, c->rules, STR("example.net"));
+	struct relay_destination *d = relay_routes_find(c->routes, c->rules, STR("example.net"), 0);
 	assert_string_equal(d->host, "smarthost.example.net");
 	assert_int_equal(d->requirement->level, POLICY_LEVEL_VERIFY);
 	relay_destination_unref(&d);
