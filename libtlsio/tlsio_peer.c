@@ -30,6 +30,17 @@ bool tlsio_version_parse(struct str text, enum tlsio_version *ret)
 	return true;
 }
 
+const char *tlsio_ocsp_name(enum tlsio_ocsp ocsp)
+{
+	static const char *const names[] = {
+		[TLSIO_OCSP_NONE] = "none",
+		[TLSIO_OCSP_GOOD] = "good",
+		[TLSIO_OCSP_REVOKED] = "revoked",
+		[TLSIO_OCSP_INVALID] = "invalid",
+	};
+	return names[ocsp];
+}
+
 static const struct {
 	unsigned fault;
 	const char *words;

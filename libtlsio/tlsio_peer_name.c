@@ -1,28 +1,12 @@
 #include "libtlsio/tlsio_peer.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <gnutls/x509.h>
 
-#include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_verify.h"
 
 enum { MAX_NAMES = 200, NAME_CAPACITY = 256 };
-
-static gnutls_x509_crt_t parse(const struct tlsio_certificate *certificate)
-{
-	gnutls_datum_t der = { (unsigned char *)(uintptr_t)certificate->der.at,
-		(unsigned)certificate->der.length };
-	gnutls_x509_crt_t crt;
-	if (gnutls_x509_crt_init(&crt) < 0)
-		return NULL;
-	if (gnutls_x509_crt_import(crt, &der, GNUTLS_X509_FMT_DER) < 0) {
-		gnutls_x509_crt_deinit(crt);
-		return NULL;
-	}
-	return crt;
-}
 
 /* The index-th SAN when it is a dNSName that fits; *ret_end when there are no more. */
 static bool dns_name(gnutls_x509_crt_t crt, unsigned index, char text[NAME_CAPACITY], bool *ret_end)
@@ -39,7 +23,7 @@ static bool dns_name(gnutls_x509_crt_t crt, unsigned index, char text[NAME_CAPAC
 
 bool tlsio_peer_has_name(const struct tlsio_peer *peer, const char *name)
 {
-	gnutls_x509_crt_t crt = peer->chain_count ? parse(&peer->chain[0]) : NULL;
+	gnutls_x509_crt_t crt = peer->chain_count ? tlsio_verify_import(peer->chain[0].der) : NULL;
 	if (!crt)
 		return false;
 	bool found = tlsio_verify_name(crt, name);
@@ -47,9 +31,19 @@ bool tlsio_peer_has_name(const struct tlsio_peer *peer, const char *name)
 	return found;
 }
 
+bool tlsio_peer_has_name_or_cn(const struct tlsio_peer *peer, const char *name)
+{
+	gnutls_x509_crt_t crt = peer->chain_count ? tlsio_verify_import(peer->chain[0].der) : NULL;
+	if (!crt)
+		return false;
+	bool found = tlsio_verify_name(crt, name) || tlsio_verify_common_name(crt, name);
+	gnutls_x509_crt_deinit(crt);
+	return found;
+}
+
 const char *tlsio_peer_names_text(const struct tlsio_peer *peer, char *text, size_t capacity)
 {
-	gnutls_x509_crt_t crt = peer->chain_count ? parse(&peer->chain[0]) : NULL;
+	gnutls_x509_crt_t crt = peer->chain_count ? tlsio_verify_import(peer->chain[0].der) : NULL;
 	size_t used = 0;
 	unsigned shown = 0, more = 0;
 	bool end = !crt;
@@ -72,35 +66,4 @@ const char *tlsio_peer_names_text(const struct tlsio_peer *peer, char *text, siz
 	if (crt)
 		gnutls_x509_crt_deinit(crt);
 	return text;
-}
-
-static bool verifies_to(gnutls_x509_crt_t *path, unsigned count, gnutls_x509_crt_t anchor)
-{
-	gnutls_x509_trust_list_t list;
-	if (gnutls_x509_trust_list_init(&list, 1) < 0)
-		return false;
-	unsigned status = 0;
-	bool is_good = gnutls_x509_trust_list_add_cas(list, &anchor, 1, 0) == 1 &&
-		gnutls_x509_trust_list_verify_crt2(list, path, count, NULL, 0, 0, &status, NULL) ==
-			0 &&
-		status == 0;
-	gnutls_x509_trust_list_deinit(list, 0);
-	return is_good;
-}
-
-bool tlsio_peer_leads_to(const struct tlsio_peer *peer, size_t index)
-{
-	if (index >= peer->chain_count)
-		return false;
-	if (index == 0)
-		return true;
-	gnutls_x509_crt_t *path = mem_array(index + 1, sizeof(*path));
-	size_t count = 0;
-	while (count <= index && (path[count] = parse(&peer->chain[count])) != NULL)
-		count++;
-	bool leads = count == index + 1 && verifies_to(path, (unsigned)index, path[index]);
-	while (count > 0)
-		gnutls_x509_crt_deinit(path[--count]);
-	free(path);
-	return leads;
 }

@@ -30,7 +30,7 @@ static const struct {
 };
 
 /* GnuTLS stops at the first fault it meets on its way up; the leaf's own are told regardless. */
-static unsigned leaf_faults(gnutls_x509_crt_t leaf, const char *purpose)
+unsigned tlsio_verify_alone(gnutls_x509_crt_t leaf, const char *purpose)
 {
 	unsigned faults = 0;
 	time_t now = time(NULL);
@@ -58,18 +58,37 @@ static unsigned faults_of_status(unsigned status)
 unsigned tlsio_verify_chain(const struct tlsio_trust *trust, const char *purpose,
 	gnutls_x509_crt_t *chain, unsigned count)
 {
-	unsigned faults = leaf_faults(chain[0], purpose);
 	if (!trust)
-		return faults | TLSIO_CHAIN_UNCHECKED;
+		return tlsio_verify_alone(chain[0], purpose) | TLSIO_CHAIN_UNCHECKED;
+	return tlsio_verify_chain_to(tlsio_trust_list(trust), purpose, chain, count);
+}
+
+unsigned tlsio_verify_chain_to(gnutls_x509_trust_list_t trusted, const char *purpose,
+	gnutls_x509_crt_t *chain, unsigned count)
+{
+	unsigned faults = tlsio_verify_alone(chain[0], purpose);
 	gnutls_typed_vdata_st data = { GNUTLS_DT_KEY_PURPOSE_OID,
 		(unsigned char *)(uintptr_t)purpose, 0 };
 	unsigned status = 0;
 	/* The medium profile: RSA 2048 and no SHA-1 signature (RFC 9325 4.5). */
-	int rc = gnutls_x509_trust_list_verify_crt2(tlsio_trust_list(trust), chain, count, &data, 1,
+	int rc = gnutls_x509_trust_list_verify_crt2(trusted, chain, count, &data, 1,
 		GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM), &status, NULL);
 	if (rc < 0)
 		return faults | TLSIO_CHAIN_BROKEN;
 	return faults | faults_of_status(status);
+}
+
+gnutls_x509_crt_t tlsio_verify_import(struct str der)
+{
+	gnutls_datum_t bytes = { (unsigned char *)(uintptr_t)der.at, (unsigned)der.length };
+	gnutls_x509_crt_t crt;
+	if (der.length == 0 || gnutls_x509_crt_init(&crt) < 0)
+		return NULL;
+	if (gnutls_x509_crt_import(crt, &bytes, GNUTLS_X509_FMT_DER) < 0) {
+		gnutls_x509_crt_deinit(crt);
+		return NULL;
+	}
+	return crt;
 }
 
 /* The index-th SAN when it is a usable dNSName; *ret_end when there are no more. A name with a NUL
@@ -119,23 +138,55 @@ static bool is_same_host(struct str presented, struct str wanted)
 	       str_equal_nocase(domain, str_skip(wanted, dot + 1));
 }
 
-bool tlsio_verify_name(gnutls_x509_crt_t leaf, const char *name)
+static bool is_name(struct str presented, struct str wanted)
 {
-	char text[MAX_DNS_NAME_BYTES + 1];
-	size_t length;
-	bool end = false;
-	struct str wanted = str_of(name);
 	if (wanted.length > 1 && wanted.at[wanted.length - 1] == '.')
 		wanted.length--;
 	bool is_suffix = str_starts(wanted, STR("."));
 	if (wanted.length < (is_suffix ? 2 : 1))
 		return false;
+	return is_suffix ? is_below(presented, wanted) : is_same_host(presented, wanted);
+}
+
+bool tlsio_verify_name(gnutls_x509_crt_t leaf, const char *name)
+{
+	char text[MAX_DNS_NAME_BYTES + 1];
+	size_t length;
+	bool end = false;
 	for (unsigned i = 0; !end; i++) {
-		if (!dns_name(leaf, i, text, &length, &end))
-			continue;
-		struct str presented = str_from(text, length);
-		if (is_suffix ? is_below(presented, wanted) : is_same_host(presented, wanted))
+		if (dns_name(leaf, i, text, &length, &end) &&
+			is_name(str_from(text, length), str_of(name)))
 			return true;
 	}
 	return false;
+}
+
+/* One that cannot be read, too: its holder meant it to count. */
+static bool has_any_dns_name(gnutls_x509_crt_t leaf)
+{
+	for (unsigned i = 0;; i++) {
+		char text[MAX_DNS_NAME_BYTES + 1];
+		size_t length = sizeof(text);
+		int kind = gnutls_x509_crt_get_subject_alt_name(leaf, i, text, &length, NULL);
+		if (kind == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+			return false;
+		if (kind < 0 || kind == GNUTLS_SAN_DNSNAME)
+			return true;
+	}
+}
+
+bool tlsio_verify_common_name(gnutls_x509_crt_t leaf, const char *name)
+{
+	char text[MAX_DNS_NAME_BYTES + 1], second[8];
+	size_t length = sizeof(text), second_length = sizeof(second);
+	if (has_any_dns_name(leaf) ||
+		gnutls_x509_crt_get_dn_by_oid(
+			leaf, GNUTLS_OID_X520_COMMON_NAME, 0, 0, text, &length) < 0)
+		return false;
+	/* Of two, nobody says which is the host. */
+	if (gnutls_x509_crt_get_dn_by_oid(leaf, GNUTLS_OID_X520_COMMON_NAME, 1, 0, second,
+		    &second_length) != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+		return false;
+	return length > 0 && !memchr(text, '\0', length) &&
+	       is_name(str_from(text, length), str_of(name));
 }

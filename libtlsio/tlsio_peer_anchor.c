@@ -1,0 +1,182 @@
+/* Does a chain lead to this one authority? A fresh list with it alone: nothing else may help. */
+#include "libtlsio/tlsio_peer.h"
+
+#include <stdlib.h>
+
+#include <gnutls/abstract.h>
+#include <gnutls/x509.h>
+
+#include "libtlsio/base/mem.h"
+#include "libtlsio/tlsio_der.h"
+#include "libtlsio/tlsio_verify.h"
+
+struct parsed_chain {
+	gnutls_x509_crt_t *crts;
+	size_t count; /* up to the first that cannot be parsed */
+};
+
+static struct parsed_chain parse_chain(const struct tlsio_peer *peer)
+{
+	struct parsed_chain chain = { mem_array(peer->chain_count, sizeof(*chain.crts)), 0 };
+	while (chain.count < peer->chain_count &&
+		(chain.crts[chain.count] = tlsio_verify_import(peer->chain[chain.count].der)))
+		chain.count++;
+	return chain;
+}
+
+static void free_chain(struct parsed_chain *chain)
+{
+	while (chain->count > 0)
+		gnutls_x509_crt_deinit(chain->crts[--chain->count]);
+	free(chain->crts);
+}
+
+static bool verifies_to(gnutls_x509_crt_t *path, unsigned count, gnutls_x509_crt_t anchor)
+{
+	gnutls_x509_trust_list_t list;
+	if (gnutls_x509_trust_list_init(&list, 1) < 0)
+		return false;
+	unsigned status = 0;
+	bool is_good = gnutls_x509_trust_list_add_cas(list, &anchor, 1, 0) == 1 &&
+		gnutls_x509_trust_list_verify_crt2(list, path, count, NULL, 0, 0, &status, NULL) ==
+			0 &&
+		status == 0;
+	gnutls_x509_trust_list_deinit(list, 0);
+	return is_good;
+}
+
+bool tlsio_peer_leads_to(const struct tlsio_peer *peer, size_t index)
+{
+	if (index >= peer->chain_count)
+		return false;
+	if (index == 0)
+		return true;
+	struct parsed_chain chain = parse_chain(peer);
+	bool leads = chain.count > index &&
+		verifies_to(chain.crts, (unsigned)index, chain.crts[index]);
+	free_chain(&chain);
+	return leads;
+}
+
+/* The chain up to the anchor, as GnuTLS sorts it (a peer may send it in any order and with strangers
+ * among it, RFC 8446 4.4.2): UNTRUSTED where it does not come there. */
+static unsigned faults_up_to(const struct parsed_chain *chain, gnutls_x509_crt_t anchor)
+{
+	if (gnutls_x509_crt_equals(chain->crts[0], anchor))
+		return tlsio_verify_alone(anchor, GNUTLS_KP_TLS_WWW_SERVER);
+	gnutls_x509_trust_list_t list;
+	if (gnutls_x509_trust_list_init(&list, 1) < 0 ||
+		gnutls_x509_trust_list_add_cas(list, &anchor, 1, 0) != 1)
+		abort();
+	unsigned faults = tlsio_verify_chain_to(
+		list, GNUTLS_KP_TLS_WWW_SERVER, chain->crts, (unsigned)chain->count);
+	/* Its issuer may be the anchor while what was sent besides it leads elsewhere. */
+	if (faults && chain->count > 1) {
+		unsigned direct = tlsio_verify_chain_to(
+			list, GNUTLS_KP_TLS_WWW_SERVER, chain->crts, 1);
+		if (!(direct & (TLSIO_CHAIN_UNTRUSTED | TLSIO_CHAIN_BROKEN)))
+			faults = direct;
+	}
+	gnutls_x509_trust_list_deinit(list, 0);
+	return faults;
+}
+
+unsigned tlsio_peer_faults_to(const struct tlsio_peer *peer, struct str anchor_der)
+{
+	if (peer->chain_count == 0)
+		return TLSIO_CHAIN_ABSENT;
+	gnutls_x509_crt_t anchor = tlsio_verify_import(anchor_der);
+	if (!anchor)
+		return TLSIO_CHAIN_UNTRUSTED;
+	struct parsed_chain chain = parse_chain(peer);
+	unsigned faults = chain.count ? faults_up_to(&chain, anchor) : TLSIO_CHAIN_BROKEN;
+	free_chain(&chain);
+	gnutls_x509_crt_deinit(anchor);
+	return faults;
+}
+
+static gnutls_pubkey_t import_key(struct str spki_der)
+{
+	gnutls_datum_t der = { (unsigned char *)(uintptr_t)spki_der.at, (unsigned)spki_der.length };
+	gnutls_pubkey_t key;
+	if (spki_der.length == 0 || gnutls_pubkey_init(&key) < 0)
+		return NULL;
+	if (gnutls_pubkey_import(key, &der, GNUTLS_X509_FMT_DER) < 0) {
+		gnutls_pubkey_deinit(key);
+		return NULL;
+	}
+	return key;
+}
+
+/* The certificate carries a signature of the key; *ret_faults: WEAK or 0. */
+static bool is_signed_by(gnutls_x509_crt_t crt, struct str der, gnutls_pubkey_t key,
+	unsigned *ret_faults)
+{
+	struct str signed_part, spki;
+	unsigned char bytes[1024]; /* RSA of 8192 bits */
+	size_t length = sizeof(bytes);
+	int algorithm = gnutls_x509_crt_get_signature_algorithm(crt);
+	if (algorithm <= 0 || !tlsio_der_certificate(der, &signed_part, &spki) ||
+		gnutls_x509_crt_get_signature(crt, (char *)bytes, &length) < 0)
+		return false;
+	gnutls_datum_t data = { (unsigned char *)(uintptr_t)signed_part.at,
+		(unsigned)signed_part.length };
+	gnutls_datum_t signature = { bytes, (unsigned)length };
+	if (gnutls_pubkey_verify_data2(key, (gnutls_sign_algorithm_t)algorithm,
+		    GNUTLS_VERIFY_ALLOW_BROKEN, &data, &signature) < 0)
+		return false;
+	unsigned bits = 0;
+	int kind = gnutls_pubkey_get_pk_algorithm(key, &bits);
+	bool is_strong = gnutls_sign_is_secure2(
+				 (gnutls_sign_algorithm_t)algorithm, GNUTLS_SIGN_FLAG_SECURE_FOR_CERTS) &&
+		gnutls_pk_bits_to_sec_param((gnutls_pk_algorithm_t)kind, bits) >=
+			GNUTLS_SEC_PARAM_MEDIUM;
+	*ret_faults = is_strong ? 0 : TLSIO_CHAIN_WEAK;
+	return true;
+}
+
+/* A good way there, or else the faults of the first one. */
+static unsigned faults_up_to_key(
+	const struct tlsio_peer *peer, const struct parsed_chain *chain, gnutls_pubkey_t key)
+{
+	unsigned best = TLSIO_CHAIN_UNTRUSTED;
+	for (size_t i = 0; i < chain->count && best; i++) {
+		unsigned faults = 0;
+		if (!is_signed_by(chain->crts[i], peer->chain[i].der, key, &faults))
+			continue;
+		faults |= faults_up_to(chain, chain->crts[i]);
+		if (best == TLSIO_CHAIN_UNTRUSTED || faults == 0)
+			best = faults;
+	}
+	return best;
+}
+
+unsigned tlsio_peer_faults_to_key(const struct tlsio_peer *peer, struct str spki_der)
+{
+	if (peer->chain_count == 0)
+		return TLSIO_CHAIN_ABSENT;
+	gnutls_pubkey_t key = import_key(spki_der);
+	if (!key)
+		return TLSIO_CHAIN_UNTRUSTED;
+	struct parsed_chain chain = parse_chain(peer);
+	unsigned faults = chain.count ? faults_up_to_key(peer, &chain, key) : TLSIO_CHAIN_BROKEN;
+	free_chain(&chain);
+	gnutls_pubkey_deinit(key);
+	return faults;
+}
+
+bool tlsio_peer_is_certificate(struct str der)
+{
+	gnutls_x509_crt_t crt = tlsio_verify_import(der);
+	if (crt)
+		gnutls_x509_crt_deinit(crt);
+	return crt != NULL;
+}
+
+bool tlsio_peer_is_key(struct str spki_der)
+{
+	gnutls_pubkey_t key = import_key(spki_der);
+	if (key)
+		gnutls_pubkey_deinit(key);
+	return key != NULL;
+}
