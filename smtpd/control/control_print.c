@@ -91,7 +91,7 @@ static void print_time(struct buf *to, int64_t seconds)
 
 /* ---- JSON ------------------------------------------------------------------------------------------------- */
 
-static void print_json_text(struct buf *to, struct str text)
+void control_print_json_text(struct buf *to, struct str text)
 {
 	buf_append_byte(to, '"');
 	while (text.length) {
@@ -115,12 +115,12 @@ void control_print_json(struct buf *to, const struct control_record *record, boo
 	for (size_t i = 0; i < record->count; i++) {
 		const struct control_field *f = &record->fields[i];
 		buf_append_byte(to, i ? ',' : '{');
-		print_json_text(to, f->key);
+		control_print_json_text(to, f->key);
 		buf_append_byte(to, ':');
 		if (f->is_number)
 			buf_printf(to, "%lld", (long long)f->number);
 		else
-			print_json_text(to, f->text);
+			control_print_json_text(to, f->text);
 	}
 	if (!record->count)
 		buf_append_byte(to, '{');

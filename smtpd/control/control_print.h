@@ -19,6 +19,8 @@ void control_print_size(struct buf *to, int64_t bytes);
 /* Text with everything that is not printable made harmless; UTF-8 stays. */
 void control_print_safe(struct buf *to, struct str text);
 
+/* "text", quoted and escaped; what is no UTF-8 becomes U+FFFD. */
+void control_print_json_text(struct buf *to, struct str text);
 /* {"key":"text","key":number,...} without a newline; open leaves the closing brace out. */
 void control_print_json(struct buf *to, const struct control_record *record, bool is_open);
 
