@@ -1,17 +1,17 @@
 /* policy_combine: rule, DANE and MTA-STS of one host -> the requirement that holds. Pure.
  *
- * For:     policy/plan. The table is in policy/README.md, tested row by row.
+ * For:     policy/plan. The table is PRECEDENCE.md, tested row by row.
  * Order:   an exception stands alone. Else the strongest per host: DANE with usable records (never
- *          rescued or replaced by MTA-STS, RFC 8461 2), then the rule's own identity (names,
- *          authority or pins), then MTA-STS enforce, then the rule's verify, then TLS without
- *          authentication (encrypt; TLSA records all unusable, RFC 7672 2.2), then may, then none. A rule's minimum
- *          version holds whoever decides, and so does its own identity beside DANE. MTA-STS
- *          enforce also closes hosts that its mx patterns do not name, unless DANE passes for them
- *          to decide (D20: DANE alone decides for a host with usable records).
+ *          rescued or replaced by MTA-STS, RFC 8461 2), then the rule's own identity (names, pins,
+ *          or an authority other than "system"), then MTA-STS enforce, then the rule's verify, then
+ *          TLS without authentication (encrypt; TLSA records all unusable, RFC 7672 2.2), then may,
+ *          then none. A rule's minimum version holds whoever decides, and so does its own identity
+ *          beside DANE. MTA-STS enforce also closes hosts that its mx patterns do not name, unless
+ *          DANE passes for them and the MX set is proven by DNSSEC.
  * Names:   verify without names, reached by MX: the host's own name counts when the MX set is
- *          proven by DNSSEC or the host named by an MTA-STS policy in force; otherwise the
- *          certificate must be for the domain or a host below it, since an unproven MX record
- *          could name anybody's host.
+ *          proven by DNSSEC or the host named by an MTA-STS policy; otherwise the certificate must
+ *          be for the domain or a host below it, beside DANE too, since an unproven MX record could
+ *          name anybody's host.
  */
 #ifndef POLICY_POLICY_COMBINE_H
 #define POLICY_POLICY_COMBINE_H
