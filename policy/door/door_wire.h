@@ -2,7 +2,7 @@
  *
  * For:     door_client, door_server.
  * Form:    frames: u32 length of what follows (little-endian), u8 kind, u32 id, body. Strings are u16
- *          length and bytes, association data too. The first frame from each side is HELLO with the
+ *          length, bytes and a NUL (door_bytes.h). The first frame from each side is HELLO with the
  *          format's number: both programs come from one package, another number is a clear error.
  * Promise: decode refuses anything malformed, cut, with bytes left over, or over the limits, with
  *          words; what encode makes decode gives back equal. Fuzz target: fuzz_door_wire.
@@ -19,6 +19,8 @@ enum {
 	DOOR_FORMAT = 1,
 	DOOR_QUESTION_BYTES_MOST = 4096,     /* a frame to the server */
 	DOOR_PLAN_BYTES_MOST = 1024 * 1024,  /* a frame to the client */
+	DOOR_NAME_BYTES_MOST = 255,
+	DOOR_SELF_CHECK_RESULT_MOST = 2,     /* enum dns_check_result */
 };
 
 enum door_kind {
@@ -42,15 +44,16 @@ int door_wire_split(struct str bytes, size_t most, struct door_frame *ret, size_
 /* Each appends a whole frame. */
 void door_wire_hello(struct buf *into, const char *program);
 void door_wire_ask(struct buf *into, uint32_t id, const struct policy_question *question);
+/* A plan larger than a frame goes without its evidence, or becomes a DEFER plan that says so. */
 void door_wire_plan(struct buf *into, uint32_t id, const struct policy_plan *plan);
 void door_wire_report(struct buf *into, const char *domain, const char *host,
 	enum policy_reason reason);
 void door_wire_self_check(struct buf *into, int result, const char *words);
 
+/* Another format than ours is no error of the frame: the caller compares. */
 int door_wire_read_hello(struct str body, unsigned *ret_format, struct err *err);
-/* names point into names_into (cleared first). */
-int door_wire_read_ask(struct str body, struct policy_question *ret, struct buf *names_into,
-	struct err *err);
+/* names point into body. */
+int door_wire_read_ask(struct str body, struct policy_question *ret, struct err *err);
 int door_wire_read_report(struct str body, char ret_domain[256], char ret_host[256],
 	enum policy_reason *ret_reason, struct err *err);
 int door_wire_read_self_check(struct str body, int *ret_result, char ret_words[400], struct err *err);

@@ -1,0 +1,122 @@
+#include "policy/door/door_wire.h"
+
+#include <string.h>
+
+#include "libtlsio/base/codec.h"
+#include "policy/door/door_bytes.h"
+
+/* a program's name, a sentence */
+enum { PROGRAM_BYTES_MOST = 64, WORDS_BYTES_MOST = 399 };
+
+int door_wire_split(struct str bytes, size_t most, struct door_frame *ret, size_t *ret_bytes,
+	struct err *err)
+{
+	if (bytes.length < 4)
+		return 0;
+	size_t length = codec_get_u32(bytes.at);
+	if (length < DOOR_HEAD_BYTES - 4)
+		return err_set(err, ERR_PEER, "a frame of %zu bytes, which is too short", length);
+	if (length > most)
+		return err_set(err, ERR_LIMIT, "a frame of %zu bytes; at most %zu are taken", length,
+			most);
+	if (bytes.length < 4 + length)
+		return 0;
+	unsigned kind = (unsigned char)bytes.at[4];
+	if (kind < DOOR_HELLO || kind > DOOR_SELF_CHECK)
+		return err_set(err, ERR_PEER, "a frame of unknown kind %u", kind);
+	ret->kind = (enum door_kind)kind;
+	ret->id = codec_get_u32(bytes.at + 5);
+	ret->body = str_from(bytes.at + DOOR_HEAD_BYTES, length + 4 - DOOR_HEAD_BYTES);
+	*ret_bytes = 4 + length;
+	return 1;
+}
+
+/* ---- hello -------------------------------------------------------------------------------------------- */
+
+void door_wire_hello(struct buf *into, const char *program)
+{
+	struct door_out out;
+	door_out_begin(&out, into, DOOR_HELLO, 0);
+	door_out_u16(&out, DOOR_FORMAT);
+	door_out_text(&out, program);
+	door_out_end(&out);
+}
+
+int door_wire_read_hello(struct str body, unsigned *ret_format, struct err *err)
+{
+	struct door_in in = { .rest = body };
+	*ret_format = door_in_u16(&in, 0xffff);
+	if (!in.fault && *ret_format != DOOR_FORMAT)
+		return 0; /* what else another format says here is its own business */
+	door_in_text(&in, PROGRAM_BYTES_MOST);
+	return door_in_end(&in, "a greeting", err);
+}
+
+/* ---- questions and reports ------------------------------------------------------------------------------- */
+
+void door_wire_ask(struct buf *into, uint32_t id, const struct policy_question *question)
+{
+	struct door_out out;
+	door_out_begin(&out, into, DOOR_ASK, id);
+	door_out_u8(&out, question->kind);
+	door_out_u16(&out, question->port);
+	door_out_u8(&out, question->wants_evidence);
+	door_out_text(&out, question->rule_domain);
+	door_out_text(&out, question->next_hop);
+	door_out_end(&out);
+}
+
+int door_wire_read_ask(struct str body, struct policy_question *ret, struct err *err)
+{
+	struct door_in in = { .rest = body };
+	ret->kind = (enum policy_question_kind)door_in_u8(&in, POLICY_BY_HOST);
+	ret->port = (uint16_t)door_in_u16(&in, 0xffff);
+	ret->wants_evidence = door_in_u8(&in, 1);
+	ret->rule_domain = door_in_text(&in, DOOR_NAME_BYTES_MOST);
+	ret->next_hop = door_in_text(&in, DOOR_NAME_BYTES_MOST);
+	if (door_in_end(&in, "a question", err) < 0)
+		return -1;
+	if (!ret->port || !*ret->rule_domain || !*ret->next_hop)
+		return err_set(err, ERR_PEER, "a question without a port or a name");
+	return 0;
+}
+
+void door_wire_report(struct buf *into, const char *domain, const char *host,
+	enum policy_reason reason)
+{
+	struct door_out out;
+	door_out_begin(&out, into, DOOR_REPORT, 0);
+	door_out_u8(&out, reason);
+	door_out_text(&out, domain);
+	door_out_text(&out, host);
+	door_out_end(&out);
+}
+
+int door_wire_read_report(struct str body, char ret_domain[256], char ret_host[256],
+	enum policy_reason *ret_reason, struct err *err)
+{
+	struct door_in in = { .rest = body };
+	*ret_reason = (enum policy_reason)door_in_u8(&in, POLICY_REASON_STS_WEBPKI_INVALID);
+	str_copy(str_of(door_in_text(&in, DOOR_NAME_BYTES_MOST)), ret_domain, 256);
+	str_copy(str_of(door_in_text(&in, DOOR_NAME_BYTES_MOST)), ret_host, 256);
+	return door_in_end(&in, "a report", err);
+}
+
+/* ---- the self-check --------------------------------------------------------------------------------------- */
+
+void door_wire_self_check(struct buf *into, int result, const char *words)
+{
+	struct door_out out;
+	door_out_begin(&out, into, DOOR_SELF_CHECK, 0);
+	door_out_u8(&out, (unsigned)result & 0xff);
+	door_out_line(&out, words ? words : "", WORDS_BYTES_MOST);
+	door_out_end(&out);
+}
+
+int door_wire_read_self_check(struct str body, int *ret_result, char ret_words[400], struct err *err)
+{
+	struct door_in in = { .rest = body };
+	*ret_result = (int)door_in_u8(&in, DOOR_SELF_CHECK_RESULT_MOST);
+	str_copy(str_of(door_in_text(&in, WORDS_BYTES_MOST)), ret_words, WORDS_BYTES_MOST + 1);
+	return door_in_end(&in, "a self-check", err);
+}
