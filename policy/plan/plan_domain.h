@@ -1,0 +1,46 @@
+/* plan_domain: one question's look-ups, and the plan that they make.
+ *
+ * For:     plan_service.
+ * How:     MX, then every host (plan_host) side by side, the MTA-STS policy beside all that; once
+ *          everything is in, policy_combine says per host what it must show. When the time is up
+ *          the plan is made of the hosts that are known; of none of them, it is a DEFER.
+ * Source:  RFC 5321 5.1 (MX), RFC 7505 (null MX), RFC 7672 2.2, RFC 8461 5.
+ */
+#ifndef POLICY_PLAN_PLAN_DOMAIN_H
+#define POLICY_PLAN_PLAN_DOMAIN_H
+
+#include "libtlsio/tlsio_loop.h"
+#include "policy/dns/dns.h"
+#include "policy/plan/plan_tally.h"
+#include "policy/policy_plan.h"
+#include "policy/policy_rules.h"
+#include "policy/sts/sts.h"
+
+enum {
+	PLAN_TTL_LEAST_S = 5,
+	PLAN_TTL_MOST_S = 86400,
+	PLAN_WAITING_TTL_S = 10, /* while a first MTA-STS policy is still being fetched (M23) */
+};
+
+/* What all questions share; lives longer than they. */
+struct plan_means {
+	struct tlsio_loop *loop;
+	struct dns *dns;
+	struct sts *sts; /* NULL: off */
+	struct tlsio_trust *roots;
+	char *roots_name;
+	uint8_t roots_sha256[32];
+	const struct plan_tally *tally;
+};
+
+struct plan_domain;
+
+/* on_made gives the plan, later, once, as the last thing: free the plan_domain in it or after.
+ * question: copied; names in lower case. rules: borrowed, lives longer. */
+struct plan_domain *plan_domain_start(const struct plan_means *means,
+	const struct policy_question *question, const struct policy_rules *rules, int64_t limit_ms,
+	void (*on_made)(void *ctx, struct policy_plan *plan), void *ctx);
+/* Accepts NULL, sets NULL. No event any more. */
+void plan_domain_free(struct plan_domain **domain);
+
+#endif
