@@ -88,36 +88,50 @@ static enum policy_reason chain_reason(unsigned faults)
 	return POLICY_REASON_VALIDATION_FAILURE;
 }
 
+/* Beside DANE a rule's own authority, names and pins must be met as well. */
+static const char *identity_demand(const struct policy_requirement *r)
+{
+	return r->level == POLICY_LEVEL_DANE || r->level == POLICY_LEVEL_DANE_ONLY
+		? "verify besides DANE"
+		: "verify";
+}
+
+/* The leaf's end date, or whose fault it is: an issuer's expiry is the chain's too, then the leaf's
+ * date would mislead. */
+static void end_date(const struct tlsio_peer *peer, char day[16])
+{
+	struct tm tm;
+	time_t at = (time_t)peer->not_after_s;
+	snprintf(day, 16, "an issuer's");
+	if (at > 0 && at < time(NULL) && gmtime_r(&at, &tm))
+		strftime(day, 16, "%Y-%m-%d", &tm);
+}
+
 static bool check_chain(const struct policy_requirement *r, const char *host,
 	const struct tlsio_peer *peer, struct policy_judgement *j)
 {
 	if (peer->chain_count == 0 || (peer->chain_faults & TLSIO_CHAIN_ABSENT)) {
 		j->reason = POLICY_REASON_VALIDATION_FAILURE;
-		say(j, "%s shows no certificate, but %s demands verify", host, r->source);
+		say(j, "%s shows no certificate, but %s demands %s", host, r->source,
+			identity_demand(r));
 		return false;
 	}
 	if (peer->chain_faults == 0)
 		return true;
 	j->reason = chain_reason(peer->chain_faults);
 	if (peer->chain_faults == TLSIO_CHAIN_EXPIRED) {
-		char day[16] = "?";
-		struct tm tm;
-		time_t at = (time_t)peer->not_after_s;
-		/* An issuer's expiry is the chain's too: then the leaf's date would mislead. */
-		if (at > 0 && at < time(NULL) && gmtime_r(&at, &tm))
-			strftime(day, sizeof(day), "%Y-%m-%d", &tm);
-		else
-			snprintf(day, sizeof(day), "an issuer's");
-		say(j, "the certificate of %s has expired (%s), but %s demands verify", host, day,
-			r->source);
+		char day[16];
+		end_date(peer, day);
+		say(j, "the certificate of %s has expired (%s), but %s demands %s", host, day, r->source,
+			identity_demand(r));
 		return false;
 	}
 	char faults[120];
 	tlsio_chain_faults_text(peer->chain_faults, faults, sizeof(faults));
 	const char *trust = r->trust_name ? r->trust_name : "a trusted authority";
-	say(j, "the certificate of %s is not valid to %s: %s; %s demands verify", host,
+	say(j, "the certificate of %s is not valid to %s: %s; %s demands %s", host,
 		strcmp(trust, "system") == 0 ? "the authorities of this machine" : trust, faults,
-		r->source);
+		r->source, identity_demand(r));
 	return false;
 }
 
@@ -144,12 +158,12 @@ static bool check_name(const struct policy_requirement *r, const char *host,
 	const char *wanted = r->name_count ? r->names[0] : host;
 	j->reason = POLICY_REASON_CERTIFICATE_HOST_MISMATCH;
 	if (names[0])
-		say(j, "the certificate of %s is for names [%s], none of which is %s%s; %s demands "
-		       "verify", host, names, wanted, r->name_count > 1 ? " or another of the rule" : "",
-			r->source);
+		say(j, "the certificate of %s is for names [%s], none of which is %s%s; %s demands %s",
+			host, names, wanted, r->name_count > 1 ? " or another of the rule" : "",
+			r->source, identity_demand(r));
 	else
-		say(j, "the certificate of %s has no DNS name, so not %s; %s demands verify", host,
-			wanted, r->source);
+		say(j, "the certificate of %s has no DNS name, so not %s; %s demands %s", host, wanted,
+			r->source, identity_demand(r));
 	return false;
 }
 
@@ -216,12 +230,108 @@ static bool check_version(const struct policy_requirement *r, const char *host,
 	return false;
 }
 
+/* "the TLSA record of mx.example.org (3 1 1 0123456789ab...)", "any of the 3 TLSA records of ..." */
+static void records_text(const struct policy_requirement *r, const char *host, char *text,
+	size_t capacity)
+{
+	enum { SHOWN = 2, RECORD_CAPACITY = 22 };
+	char shown[SHOWN][RECORD_CAPACITY] = { "" };
+	for (size_t i = 0; i < SHOWN && i < r->tlsa_count; i++)
+		policy_dane_format(&r->tlsa[i], shown[i], sizeof(shown[i]));
+	const char *base = r->server_name ? r->server_name : host;
+	if (r->tlsa_count == 1)
+		snprintf(text, capacity, "the TLSA record of %s (%s)", base, shown[0]);
+	else
+		snprintf(text, capacity, "any of the %zu TLSA records of %s (%s, %s%s)", r->tlsa_count,
+			base, shown[0], shown[1], r->tlsa_count > SHOWN ? ", ..." : "");
+}
+
+static void say_dane_name(const struct policy_requirement *r, const char *host,
+	const struct tlsio_peer *peer, const char *records, struct policy_judgement *j)
+{
+	char names[100];
+	tlsio_peer_names_text(peer, names, sizeof(names));
+	j->reason = POLICY_REASON_CERTIFICATE_HOST_MISMATCH;
+	say(j, "the certificate of %s comes from the authority of %s but is for names [%s], not %s%s; "
+	       "%s demands %s", host, records, names[0] ? names : "none",
+		r->dane_name_count ? r->dane_names[0] : host,
+		r->dane_name_count > 1 ? " or the domain" : "", r->source,
+		policy_level_name(r->level));
+}
+
+static bool check_dane(const struct policy_requirement *r, const char *host,
+	const struct tlsio_peer *peer, struct policy_judgement *j)
+{
+	char records[200], day[16];
+	const char *level = policy_level_name(r->level);
+	records_text(r, host, records, sizeof(records));
+	switch (policy_dane_match(
+		peer, r->tlsa, r->tlsa_count, r->dane_names, r->dane_name_count, NULL)) {
+	case POLICY_DANE_MATCH:
+		return true;
+	case POLICY_DANE_NO_CERTIFICATE:
+		j->reason = POLICY_REASON_VALIDATION_FAILURE;
+		say(j, "%s shows no certificate, but %s demands %s", host, r->source, level);
+		break;
+	case POLICY_DANE_NAME:
+		say_dane_name(r, host, peer, records, j);
+		break;
+	case POLICY_DANE_EXPIRED:
+		j->reason = POLICY_REASON_CERTIFICATE_EXPIRED;
+		end_date(peer, day);
+		say(j, "the certificate of %s comes from the authority of %s but has expired (%s); %s "
+		       "demands %s", host, records, day, r->source, level);
+		break;
+	case POLICY_DANE_BROKEN:
+		j->reason = POLICY_REASON_CERTIFICATE_NOT_TRUSTED;
+		say(j, "%s shows the authority of %s but its own certificate does not validly come from "
+		       "it; %s demands %s", host, records, r->source, level);
+		break;
+	case POLICY_DANE_NO_MATCH:
+		j->reason = POLICY_REASON_CERTIFICATE_NOT_TRUSTED;
+		char key[13];
+		codec_hex(peer->chain[0].spki_sha256, 6, key);
+		say(j, "the certificate of %s does not match %s; %s demands %s; its key is 3 1 1 %s...",
+			host, records, r->source, level, key);
+		break;
+	}
+	return false;
+}
+
+/* What a rule says of its own, beside records that match. */
+static bool check_own_identity(const struct policy_requirement *r, const char *host,
+	const struct tlsio_peer *peer, struct policy_judgement *j)
+{
+	if (r->trust || r->pin_count)
+		return check_identity(r, host, peer, j);
+	return r->name_count == 0 || check_name(r, host, peer, j);
+}
+
+static void judge_dane(const struct policy_requirement *r, const char *host,
+	const struct tlsio_peer *peer, struct policy_judgement *ret)
+{
+	if (r->tlsa_count == 0) {
+		ret->reason = POLICY_REASON_DANE_REQUIRED;
+		say(ret, "%s has no usable TLSA record, but %s demands %s", host, r->source,
+			policy_level_name(r->level));
+	} else {
+		ret->is_verified = check_dane(r, host, peer, ret) &&
+			check_own_identity(r, host, peer, ret);
+	}
+	if (!ret->is_verified)
+		ret->verdict = POLICY_REFUSE;
+}
+
 void policy_judge_peer(const struct policy_requirement *r, const char *host,
 	const struct tlsio_peer *peer, struct policy_judgement *ret)
 {
 	pass(ret);
 	if (r->level == POLICY_LEVEL_NONE || !check_version(r, host, peer, ret))
 		return;
+	if (r->level == POLICY_LEVEL_DANE || r->level == POLICY_LEVEL_DANE_ONLY) {
+		judge_dane(r, host, peer, ret);
+		return;
+	}
 	ret->is_verified = check_identity(r, host, peer, ret);
 	if (ret->is_verified)
 		return;

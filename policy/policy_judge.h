@@ -18,7 +18,7 @@ enum policy_reason { /* RFC 8460 section 4.3 */
 	POLICY_REASON_CERTIFICATE_NOT_TRUSTED,
 	POLICY_REASON_CERTIFICATE_EXPIRED,
 	POLICY_REASON_VALIDATION_FAILURE, /* handshake, version, pin: everything else */
-	POLICY_REASON_TLSA_INVALID,	  /* no record of the set matches or is valid */
+	POLICY_REASON_TLSA_INVALID,	  /* no record of the set is valid */
 	POLICY_REASON_DNSSEC_INVALID,	  /* the resolver found nothing it could prove */
 	POLICY_REASON_DANE_REQUIRED,	  /* demanded, and the host has no usable records */
 	POLICY_REASON_STS_POLICY_FETCH_ERROR,
@@ -47,6 +47,11 @@ void policy_judge_no_starttls(const struct policy_requirement *r, const char *ho
 /* STARTTLS answered 4xx/5xx, or the handshake failed; `why` in words. */
 void policy_judge_failed_tls(const struct policy_requirement *r, const char *host, const char *why,
 	struct policy_judgement *ret);
+/* DANE, DANE_ONLY (RFC 8460 4.3.1, 4.3.2.1): no records -> dane-required; a certificate that matches
+ * none of them, or does not really come from the authority they name -> certificate-not-trusted (the
+ * records are valid: tlsa-invalid is the word for a set of which no record is); out of its dates below
+ * that authority -> certificate-expired; none of the names -> certificate-host-mismatch. The rule's
+ * own authority, names and pins come after that and have the reasons they have under verify. */
 void policy_judge_peer(const struct policy_requirement *r, const char *host,
 	const struct tlsio_peer *peer, struct policy_judgement *ret);
 

@@ -18,15 +18,23 @@ static void assert_good(int status)
 struct made make_certificate(const char *common_name, const char *const *names, bool is_authority,
 	const struct made *issuer)
 {
-	return make_certificate_until(common_name, names, is_authority, issuer,
-		time(NULL) + 365 * 86400);
+	return make_certificate_as(
+		&(struct make_wishes){ common_name, names, is_authority, issuer, 0, false });
 }
 
 struct made make_certificate_until(const char *common_name, const char *const *names,
 	bool is_authority, const struct made *issuer, time_t until)
 {
+	return make_certificate_as(
+		&(struct make_wishes){ common_name, names, is_authority, issuer, until, false });
+}
+
+struct made make_certificate_as(const struct make_wishes *wishes)
+{
 	static unsigned char serial;
 	struct made made;
+	const struct made *issuer = wishes->issuer;
+	time_t until = wishes->until ? wishes->until : time(NULL) + 365 * 86400;
 	CHECKED(gnutls_x509_privkey_init(&made.key));
 	CHECKED(gnutls_x509_privkey_generate(made.key, GNUTLS_PK_ECDSA,
 		GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0));
@@ -36,17 +44,18 @@ struct made make_certificate_until(const char *common_name, const char *const *n
 	CHECKED(gnutls_x509_crt_set_serial(made.crt, &serial, 1));
 	CHECKED(gnutls_x509_crt_set_activation_time(made.crt, until - 400 * 86400));
 	CHECKED(gnutls_x509_crt_set_expiration_time(made.crt, until));
-	CHECKED(gnutls_x509_crt_set_dn_by_oid(made.crt, GNUTLS_OID_X520_COMMON_NAME, 0, common_name,
-		(unsigned)strlen(common_name)));
+	CHECKED(gnutls_x509_crt_set_dn_by_oid(made.crt, GNUTLS_OID_X520_COMMON_NAME, 0,
+		wishes->common_name, (unsigned)strlen(wishes->common_name)));
 	CHECKED(gnutls_x509_crt_set_key(made.crt, made.key));
-	for (; names && *names; names++)
+	for (const char *const *names = wishes->names; names && *names; names++)
 		CHECKED(gnutls_x509_crt_set_subject_alt_name(made.crt, GNUTLS_SAN_DNSNAME, *names,
 			(unsigned)strlen(*names), GNUTLS_FSAN_APPEND));
-	CHECKED(gnutls_x509_crt_set_basic_constraints(made.crt, is_authority, -1));
+	CHECKED(gnutls_x509_crt_set_basic_constraints(made.crt, wishes->is_authority, -1));
 	CHECKED(gnutls_x509_crt_set_key_usage(made.crt,
-		is_authority ? GNUTLS_KEY_KEY_CERT_SIGN : GNUTLS_KEY_DIGITAL_SIGNATURE));
+		wishes->is_authority ? GNUTLS_KEY_KEY_CERT_SIGN : GNUTLS_KEY_DIGITAL_SIGNATURE));
 	CHECKED(gnutls_x509_crt_sign2(made.crt, issuer ? issuer->crt : made.crt,
-		issuer ? issuer->key : made.key, GNUTLS_DIG_SHA256, 0));
+		issuer ? issuer->key : made.key,
+		wishes->is_sha1_signed ? GNUTLS_DIG_SHA1 : GNUTLS_DIG_SHA256, 0));
 	return made;
 }
 

@@ -22,6 +22,15 @@ struct made make_certificate(const char *common_name, const char *const *names, 
 /* The same, with an end: seconds since 1970. */
 struct made make_certificate_until(const char *common_name, const char *const *names,
 	bool is_authority, const struct made *issuer, time_t until);
+struct make_wishes {
+	const char *common_name;
+	const char *const *names; /* NULL-terminated, may be NULL */
+	bool is_authority;
+	const struct made *issuer; /* NULL: self-signed */
+	time_t until;		   /* 0: in a year */
+	bool is_sha1_signed;
+};
+struct made make_certificate_as(const struct make_wishes *wishes);
 void free_certificate(struct made *made);
 
 enum { MADE_PEER_MOST = 4 };

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "libtlsio/tlsio_digest.h"
 #include "tests/policy/make_peer.h"
 
 static const char digests[64 + 1] =
@@ -227,6 +228,70 @@ static void looks_at_no_more_records_than_the_limit(void **state)
 	assert_int_equal(policy_dane_select(many, 100, selected), 11);
 }
 
+static struct policy_tlsa key_digest(int usage, int matching, char into[64], bool is_right)
+{
+	struct str key = shown.chain[0].spki;
+	if (matching == 1)
+		tlsio_digest_sha256(key, (uint8_t *)into);
+	else
+		tlsio_digest_sha512(key, (uint8_t *)into);
+	into[31] ^= is_right ? 0 : 1;
+	return record(usage, 1, matching, str_from(into, matching == 1 ? 32 : 64));
+}
+
+static enum policy_dane_match match_selected(const struct policy_tlsa *records, size_t count)
+{
+	struct policy_tlsa selected[4];
+	size_t selected_count = policy_dane_select(records, count, selected), index = 99;
+	enum policy_dane_match match =
+		policy_dane_match(&shown.peer, selected, selected_count, NULL, 0, &index);
+	assert_true((index < selected_count) == (match == POLICY_DANE_MATCH));
+	return match;
+}
+
+static void D19_a_weaker_digest_that_fits_does_not_help(void **state)
+{
+	(void)state;
+	char weak[64], strong[64];
+	struct policy_tlsa records[] = { key_digest(3, 1, weak, true),
+		key_digest(3, 2, strong, false) };
+	assert_int_equal(match_selected(records, 2), POLICY_DANE_NO_MATCH);
+	assert_int_equal(match_selected(records, 1), POLICY_DANE_MATCH);
+	/* malformed, the strong one is no record, and the weak one counts again */
+	records[1].data.length--;
+	assert_int_equal(match_selected(records, 2), POLICY_DANE_MATCH);
+}
+
+static void any_one_record_suffices(void **state)
+{
+	(void)state;
+	char a[64], b[64], c[64];
+	struct policy_tlsa records[] = { digest(2, 0, 1, 1), key_digest(3, 1, a, false),
+		key_digest(3, 1, b, true), key_digest(3, 1, c, false) };
+	size_t index;
+	assert_int_equal(policy_dane_match(&shown.peer, records, 4, NULL, 0, &index),
+		POLICY_DANE_MATCH);
+	assert_int_equal(index, 2);
+	assert_int_equal(policy_dane_match(&shown.peer, records, 2, NULL, 0, &index),
+		POLICY_DANE_NO_MATCH);
+	assert_int_equal(policy_dane_match(&shown.peer, NULL, 0, NULL, 0, NULL),
+		POLICY_DANE_NO_MATCH);
+}
+
+static void tells_the_failure_nearest_to_a_match(void **state)
+{
+	(void)state;
+	char key[64];
+	struct policy_tlsa records[] = { digest(3, 1, 1, 1), key_digest(2, 1, key, true),
+		digest(2, 0, 1, 1) };
+	assert_int_equal(policy_dane_match(&shown.peer, records, 3, NULL, 0, NULL),
+		POLICY_DANE_NAME);
+	struct made_peer nothing;
+	make_peer(&nothing, NULL, 0);
+	assert_int_equal(policy_dane_match(&nothing.peer, records, 3, NULL, 0, NULL),
+		POLICY_DANE_NO_CERTIFICATE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +304,9 @@ int main(void)
 		cmocka_unit_test(D19_what_is_unusable_is_dropped_before_digests_compare),
 		cmocka_unit_test(keeps_the_order_and_drops_duplicates),
 		cmocka_unit_test(looks_at_no_more_records_than_the_limit),
+		cmocka_unit_test(D19_a_weaker_digest_that_fits_does_not_help),
+		cmocka_unit_test(any_one_record_suffices),
+		cmocka_unit_test(tells_the_failure_nearest_to_a_match),
 	};
 	return cmocka_run_group_tests(tests, make_world, free_world);
 }

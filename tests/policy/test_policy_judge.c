@@ -341,6 +341,177 @@ static void names_reasons_in_the_words_of_rfc_8460(void **state)
 		"validation-failure");
 }
 
+/* Records of the good peer and of nobody, made anew for each test. */
+static struct policy_tlsa key_record(int usage, const struct tlsio_certificate *of)
+{
+	return (struct policy_tlsa){ (uint8_t)usage, POLICY_TLSA_KEY, POLICY_TLSA_SHA256,
+		str_from(of->spki_sha256, 32) };
+}
+
+static char *host_names[] = { (char *)(uintptr_t)HOST, (char *)(uintptr_t) "example.net" };
+static char *other_names[] = { (char *)(uintptr_t) "other.example" };
+
+static struct policy_requirement demand_dane(struct policy_tlsa *records, size_t count)
+{
+	struct policy_requirement r = demand(POLICY_LEVEL_DANE);
+	r.tlsa = records;
+	r.tlsa_count = count;
+	r.dane_names = host_names;
+	r.dane_name_count = 2;
+	return r;
+}
+
+static void D11_dane_refuses_clear_text(void **state)
+{
+	(void)state;
+	for (enum policy_level l = POLICY_LEVEL_DANE; l <= POLICY_LEVEL_DANE_ONLY; l++) {
+		struct policy_judgement j;
+		struct policy_requirement r = demand(l);
+		policy_judge_no_starttls(&r, HOST, &j);
+		expect(&j, POLICY_REFUSE, POLICY_REASON_STARTTLS_NOT_SUPPORTED, false,
+			"demands dane");
+		policy_judge_failed_tls(&r, HOST, "peer closed", &j);
+		expect(&j, POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE, false, "peer closed");
+	}
+}
+
+static void D21_dane_without_records_passes_nobody(void **state)
+{
+	(void)state;
+	for (enum policy_level l = POLICY_LEVEL_DANE; l <= POLICY_LEVEL_DANE_ONLY; l++) {
+		struct policy_judgement j;
+		struct policy_requirement r = demand(l);
+		r.trust = some_trust;
+		good.peer.chain_faults = 0;
+		good.peer.matched_name = HOST;
+		policy_judge_peer(&r, HOST, &good.peer, &j);
+		expect(&j, POLICY_REFUSE, POLICY_REASON_DANE_REQUIRED, false,
+			HOST " has no usable TLSA record, but " SOURCE " demands dane");
+	}
+}
+
+static void dane_says_which_host_and_which_records(void **state)
+{
+	(void)state;
+	struct policy_judgement j;
+	struct policy_tlsa records[] = { { 3, 1, 1, STR("0123456789abcdef0123456789abcdef") },
+		{ 2, 1, 1, STR("fedcba9876543210fedcba9876543210") },
+		{ 2, 0, 1, STR("fedcba9876543210fedcba9876543210") } };
+	struct policy_requirement r = demand_dane(records, 1);
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_NOT_TRUSTED, false,
+		"the certificate of " HOST " does not match the TLSA record of " HOST
+		" (3 1 1 303132333435...); " SOURCE " demands dane; its key is 3 1 1 ");
+	r.tlsa_count = 2;
+	r.server_name = (char *)(uintptr_t) "base.example";
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_NOT_TRUSTED, false,
+		"does not match any of the 2 TLSA records of base.example (3 1 1 303132333435..., "
+		"2 1 1 666564636261...)");
+	r.tlsa_count = 3;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_NOT_TRUSTED, false,
+		"any of the 3 TLSA records of base.example (3 1 1 303132333435..., "
+		"2 1 1 666564636261..., ...)");
+	policy_judge_peer(&r, HOST, &bare.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE, false,
+		HOST " shows no certificate, but " SOURCE " demands dane");
+}
+
+static void dane_says_what_is_wrong_below_an_authority(void **state)
+{
+	(void)state;
+	struct policy_judgement j;
+	struct policy_tlsa record = key_record(2, &good.chain[1]);
+	struct policy_requirement r = demand_dane(&record, 1);
+	policy_judge_peer(&r, HOST, &evil.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_NOT_TRUSTED, false,
+		HOST " shows the authority of the TLSA record of " HOST " (2 1 1 ");
+	r.dane_names = other_names;
+	r.dane_name_count = 1;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_HOST_MISMATCH, false,
+		"is for names [" HOST ", *.mail.example.net], not other.example; " SOURCE);
+	r.dane_name_count = 0;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_HOST_MISMATCH, false, NULL);
+	struct made old = make_certificate_until(
+		HOST, (const char *const[]){ HOST, NULL }, false, &middle, 1000000000);
+	struct made_peer peer;
+	make_peer(&peer, (const struct made *[]){ &old, &middle }, 2);
+	peer.peer.not_after_s = 1000000000;
+	r = demand_dane(&record, 1);
+	policy_judge_peer(&r, HOST, &peer.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_EXPIRED, false,
+		") but has expired (2001-09-09); " SOURCE " demands dane");
+	/* D14: the same certificate by its own key */
+	record = key_record(3, &peer.chain[0]);
+	r.dane_name_count = 0;
+	peer.peer.chain_faults = TLSIO_CHAIN_EXPIRED | TLSIO_CHAIN_UNTRUSTED;
+	policy_judge_peer(&r, HOST, &peer.peer, &j);
+	expect(&j, POLICY_PASS, POLICY_REASON_NONE, true, "");
+	free_peer(&peer);
+	free_certificate(&old);
+}
+
+static void dane_keeps_the_minimum_version(void **state)
+{
+	(void)state;
+	struct policy_judgement j;
+	struct policy_tlsa record = key_record(3, &good.chain[0]);
+	struct policy_requirement r = demand_dane(&record, 1);
+	r.minimum = TLSIO_TLS13;
+	good.peer.version = TLSIO_TLS12;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE, false, "at most TLS1.2");
+	good.peer.version = TLSIO_TLS13;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_PASS, POLICY_REASON_NONE, true, "");
+}
+
+/* A rule's own authority, names and pins hold besides the records, and the records besides them. */
+static void a_rules_own_identity_holds_beside_dane(void **state)
+{
+	(void)state;
+	struct policy_judgement j;
+	struct policy_tlsa record = key_record(3, &good.chain[0]);
+	struct policy_requirement r = demand_dane(&record, 1);
+	r.trust = some_trust;
+	good.peer.chain_faults = TLSIO_CHAIN_UNTRUSTED;
+	good.peer.matched_name = HOST;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_NOT_TRUSTED, false,
+		SOURCE " demands verify besides DANE");
+	good.peer.chain_faults = 0;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_PASS, POLICY_REASON_NONE, true, "");
+	r.trust = NULL;
+	r.pins = &other_pin;
+	r.pin_count = 1;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_VALIDATION_FAILURE, false, "key-pins");
+	r.pins = &leaf_pin;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_PASS, POLICY_REASON_NONE, true, "");
+	r.pin_count = 0;
+	r.names = other_names;
+	r.name_count = 1;
+	good.peer.chain_faults = TLSIO_CHAIN_UNCHECKED;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_HOST_MISMATCH, false, "other.example");
+	r.names = host_names;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_PASS, POLICY_REASON_NONE, true, "");
+	/* and none of it saves a peer that the records refuse */
+	record = key_record(3, &evil.chain[0]);
+	r.trust = some_trust;
+	r.pins = &leaf_pin;
+	r.pin_count = 1;
+	good.peer.chain_faults = 0;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_NOT_TRUSTED, false, "does not match");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -353,6 +524,12 @@ int main(void)
 		cmocka_unit_test(judges_pins_by_the_table),
 		cmocka_unit_test(never_goes_below_the_level),
 		cmocka_unit_test(names_reasons_in_the_words_of_rfc_8460),
+		cmocka_unit_test(D11_dane_refuses_clear_text),
+		cmocka_unit_test(D21_dane_without_records_passes_nobody),
+		cmocka_unit_test(dane_says_which_host_and_which_records),
+		cmocka_unit_test(dane_says_what_is_wrong_below_an_authority),
+		cmocka_unit_test(dane_keeps_the_minimum_version),
+		cmocka_unit_test(a_rules_own_identity_holds_beside_dane),
 	};
 	return cmocka_run_group_tests(tests, make_world, free_world);
 }

@@ -56,7 +56,7 @@ static void refuses_what_is_no_pin(void **state)
 static void names_levels_both_ways(void **state)
 {
 	(void)state;
-	for (enum policy_level l = POLICY_LEVEL_NONE; l <= POLICY_LEVEL_VERIFY; l++) {
+	for (enum policy_level l = POLICY_LEVEL_NONE; l <= POLICY_LEVEL_DANE_ONLY; l++) {
 		enum policy_level back;
 		assert_true(policy_level_parse(str_of(policy_level_name(l)), &back));
 		assert_int_equal(back, l);
@@ -122,6 +122,75 @@ static void different_demands_have_different_fingerprints(void **state)
 		for (size_t j = 0; j < i; j++)
 			assert_string_not_equal(prints[i], prints[j]);
 	}
+}
+
+static struct policy_tlsa tlsa_12[] = { { 3, 1, 1, STR("one") }, { 2, 0, 1, STR("two") } };
+static struct policy_tlsa tlsa_21[] = { { 2, 0, 1, STR("two") }, { 3, 1, 1, STR("one") } };
+static struct policy_tlsa tlsa_usage[] = { { 2, 1, 1, STR("one") } };
+static struct policy_tlsa tlsa_selector[] = { { 3, 0, 1, STR("one") } };
+static struct policy_tlsa tlsa_matching[] = { { 3, 1, 2, STR("one") } };
+static struct policy_tlsa tlsa_data[] = { { 3, 1, 1, STR("onf") } };
+static struct policy_tlsa tlsa_longer[] = { { 3, 1, 1, STR("onetlsa") } };
+
+#define DANE .level = POLICY_LEVEL_DANE
+
+static void dane_demands_have_their_own_fingerprints(void **state)
+{
+	(void)state;
+	const struct policy_requirement rows[] = {
+		{ .level = POLICY_LEVEL_DANE_ONLY, .tlsa = tlsa_12, .tlsa_count = 1 },
+		{ DANE },
+		{ DANE, .tlsa = tlsa_12, .tlsa_count = 1 },
+		{ DANE, .tlsa = tlsa_12, .tlsa_count = 2 },
+		{ DANE, .tlsa = tlsa_21, .tlsa_count = 1 },
+		{ DANE, .tlsa = tlsa_usage, .tlsa_count = 1 },
+		{ DANE, .tlsa = tlsa_selector, .tlsa_count = 1 },
+		{ DANE, .tlsa = tlsa_matching, .tlsa_count = 1 },
+		{ DANE, .tlsa = tlsa_data, .tlsa_count = 1 },
+		{ DANE, .tlsa = tlsa_longer, .tlsa_count = 1 },
+		{ DANE, .tlsa = tlsa_12, .tlsa_count = 1, .dane_names = names_a,
+			.dane_name_count = 1 },
+		{ DANE, .tlsa = tlsa_12, .tlsa_count = 1, .dane_names = names_ab,
+			.dane_name_count = 2 },
+		{ DANE, .tlsa = tlsa_12, .tlsa_count = 1, .names = names_a, .name_count = 1 },
+		{ DANE, .tlsa = tlsa_12, .tlsa_count = 1, .server_name = TEXT("a.example") },
+		{ DANE, .tlsa = tlsa_12, .tlsa_count = 1, .server_name = TEXT("b.example") },
+	};
+	enum { COUNT = sizeof(rows) / sizeof(rows[0]) };
+	char prints[COUNT][33];
+	for (size_t i = 0; i < COUNT; i++) {
+		fingerprints(&rows[i], prints[i]);
+		for (size_t j = 0; j < i; j++)
+			assert_string_not_equal(prints[i], prints[j]);
+	}
+	const struct policy_requirement one = { DANE, .tlsa = tlsa_12, .tlsa_count = 2,
+		.dane_names = names_ab, .dane_name_count = 2, .server_name = TEXT("A.example.") };
+	const struct policy_requirement other = { DANE, .tlsa = tlsa_21, .tlsa_count = 2,
+		.dane_names = names_ba, .dane_name_count = 2, .server_name = TEXT("a.example") };
+	fingerprints(&one, prints[0]);
+	fingerprints(&other, prints[1]);
+	assert_string_equal(prints[0], prints[1]);
+}
+
+static void copies_records_and_their_names(void **state)
+{
+	(void)state;
+	char data[] = "data", name[] = "MX.Example.", server_name[] = "Base.Example";
+	char *names[] = { name };
+	struct policy_tlsa tlsa = { 3, 1, 1, str_from(data, 4) };
+	const struct policy_requirement from = { DANE, .tlsa = &tlsa, .tlsa_count = 1,
+		.dane_names = names, .dane_name_count = 1, .server_name = server_name };
+	struct policy_requirement *r = policy_requirement_new(&from);
+	memset(data, 'x', 4);
+	memset(name, 'x', sizeof(name) - 1);
+	memset(server_name, 'x', sizeof(server_name) - 1);
+	tlsa.usage = 0;
+	assert_int_equal(r->tlsa_count, 1);
+	assert_int_equal(r->tlsa[0].usage, 3);
+	assert_true(str_equal(r->tlsa[0].data, STR("data")));
+	assert_string_equal(r->dane_names[0], "mx.example");
+	assert_string_equal(r->server_name, "base.example");
+	policy_requirement_unref(&r);
 }
 
 static void copies_all_it_is_given(void **state)
@@ -198,6 +267,8 @@ int main(void)
 		cmocka_unit_test(names_levels_both_ways),
 		cmocka_unit_test(equal_demands_have_equal_fingerprints),
 		cmocka_unit_test(different_demands_have_different_fingerprints),
+		cmocka_unit_test(dane_demands_have_their_own_fingerprints),
+		cmocka_unit_test(copies_records_and_their_names),
 		cmocka_unit_test(copies_all_it_is_given),
 		cmocka_unit_test(rules_give_the_most_specific_or_the_default),
 	};
