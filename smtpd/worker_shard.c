@@ -304,7 +304,8 @@ struct worker_shard *worker_shard_new(struct tlsio_loop *loop, unsigned number,
 	if (!s->rooms.spool)
 		goto failed;
 	s->sched = sched_new(loop, &config->sched, &sched_events, s);
-	s->relay = relay_new(loop, s->rooms.spool, &config->relay, config->present, &relay_events, s);
+	s->relay = relay_new(loop, s->rooms.spool, &config->relay, config->present, NULL,
+		&relay_events, s);
 	if (spool_replay(s->rooms.spool, err) < 0)
 		goto failed;
 	return s;

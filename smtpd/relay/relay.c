@@ -3,19 +3,25 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "libtlsio/base/log.h"
 #include "libtlsio/base/mem.h"
 #include "smtpd/relay/relay_job.h"
 #include "smtpd/relay/relay_outcome.h"
+#include "smtpd/relay/relay_planned.h"
 #include "smtpd/relay/relay_pool.h"
+#include "smtpd/relay/relay_report.h"
 
 #define LOOKUP_MS 30000
+/* Idle connections of all hops together: what a flood of distinct domains may leave open. */
+#define IDLE_MOST 500
 
 struct relay {
 	struct tlsio_loop *loop;
 	struct spool *spool;
 	const struct relay_settings *settings;
+	const struct relay_planner *planner; /* may be NULL */
 	const struct relay_events *events;
 	void *ctx;
 	struct relay_resolver *resolver;
@@ -27,6 +33,7 @@ struct relay {
 	struct tlsio_turn ended_turn;
 	size_t job_count;
 	bool is_draining;
+	bool forgets_plans; /* at the end of the turn: they were made by other rules */
 };
 
 static void advance(struct relay_job *job);
@@ -52,6 +59,9 @@ static void on_ended_turn(void *ctx)
 {
 	struct relay *relay = ctx;
 	struct list *node;
+	if (relay->forgets_plans && relay->planner->forget)
+		relay->planner->forget(relay->planner->ctx);
+	relay->forgets_plans = false;
 	while ((node = list_first(&relay->ended)) != NULL) {
 		struct relay_job *job = LIST_OWNER(node, struct relay_job, link);
 		const struct relay_result result = {
@@ -84,12 +94,15 @@ static bool is_worn_out(const struct relay *relay, const struct relay_connection
 static void release(struct relay *relay, struct relay_connection *c)
 {
 	relay_connection_set_job(c, NULL);
-	if (relay->is_draining || relay->settings->idle_ms == 0 || is_worn_out(relay, c)) {
+	if (relay->is_draining || relay->settings->idle_ms == 0 || is_worn_out(relay, c) ||
+		relay_connection_identity(c) != relay_pool_identity(relay->pool)) {
 		relay_connection_quit(c);
 		return;
 	}
-	relay_pool_put(relay->pool, c);
 	relay_connection_rest(c);
+	struct relay_connection *oldest = relay_pool_put(relay->pool, c);
+	if (oldest)
+		relay_connection_quit(oldest);
 }
 
 static bool is_current(const struct relay_job *job)
@@ -105,7 +118,8 @@ static void put_off(struct relay_job *job)
 	relay_outcome_set(&outcome, RELAY_DEFERRED, "4.3.5",
 		"the route or rule of this destination was changed before the mail went");
 	job->connection = NULL;
-	release(job->relay, c);
+	if (c)
+		release(job->relay, c);
 	fail_job(job, &outcome);
 }
 
@@ -132,6 +146,7 @@ static void on_ready(void *ctx, struct relay_connection *c)
 	struct relay_job *job = relay_connection_job(c);
 	(void)ctx;
 	relay_job_see(job, c);
+	relay_report_testing(job, c);
 	run_transaction(job);
 }
 
@@ -156,54 +171,30 @@ static void on_transaction_over(void *ctx, struct relay_connection *c)
 
 /* ---- a connection that is over --------------------------------------------------------------- */
 
-static void log_refused(const struct relay_job *job, const struct relay_connection *c,
-	const struct relay_machine_end *end)
+/* Nobody is left to be tried: the job waits for another day. */
+static void give_up(struct relay_job *job)
 {
-	const struct tlsio_peer *peer = relay_connection_peer(c);
-	const struct policy_judgement *j = relay_connection_judgement(c);
-	const struct policy_requirement *r = job->destination->requirement;
-	char id[17], address[NETADDR_TEXT_BYTES];
-	struct log_line l;
-	log_begin(&l, LOG_LEVEL_WARNING,
-		end->kind == RELAY_END_IN_CLEAR ? "tls-failed" : "policy-refused");
-	log_text(&l, "msg", spool_id_format(job->message, id));
-	log_text(&l, "host", relay_connection_host(c));
-	log_text(&l, "address", netaddr_format(relay_connection_remote(c), address));
-	log_text(&l, "tls", peer ? tlsio_version_name(peer->version) : "none");
-	if (peer) {
-		log_text(&l, "suite", peer->suite);
-		log_text(&l, "group", peer->group);
-		log_text(&l, "subject", peer->subject);
-		log_text(&l, "issuer", peer->issuer);
-	}
-	log_text(&l, "level", policy_level_name(r->level));
-	log_text(&l, "rule", r->source);
-	log_text(&l, "verdict", policy_reason_name(j->reason));
-	log_text(&l, "reason", j->text);
-	log_end(&l);
-}
-
-/* This address is of no use; with the last one the job waits for another day. */
-static void try_next_address(struct relay_job *job)
-{
-	job->stays_in_clear = false;
-	job->address_tried++;
-	if (job->address_tried < job->address_count) {
-		job->facts = (struct relay_job_facts){ 0 }; /* they were this address's */
-		advance(job);
-		return;
-	}
+	struct relay_outcome outcome = { 0 };
+	relay_causes_outcome(&job->causes, job->destination->domain, &outcome);
 	job->destination_failed = true;
-	fail_job(job, &job->failure);
+	fail_job(job, &outcome);
 }
 
-static void note_failure(struct relay_job *job, const struct relay_outcome *outcome,
-	bool is_refusal)
+/* The current hop is of no use; a refusal by policy is its host's, whatever the address. */
+static void try_next(struct relay_job *job, const struct relay_outcome *outcome, bool is_policy)
 {
-	if (job->was_refused && !is_refusal)
+	relay_causes_note(&job->causes, relay_hop_name(job->hop), outcome, is_policy);
+	job->stays_in_clear = false;
+	if (is_policy)
+		relay_candidates_next_host(&job->candidates);
+	else
+		relay_candidates_next(&job->candidates);
+	if (!relay_candidates_current(&job->candidates)) {
+		give_up(job);
 		return;
-	job->was_refused = is_refusal;
-	job->failure = *outcome;
+	}
+	job->facts = (struct relay_job_facts){ 0 }; /* they were that address's */
+	advance(job);
 }
 
 static void on_over(void *ctx, struct relay_connection *c, const struct relay_machine_end *end)
@@ -211,8 +202,7 @@ static void on_over(void *ctx, struct relay_connection *c, const struct relay_ma
 	struct relay *relay = ctx;
 	struct relay_job *job = relay_connection_job(c);
 	if (end->kind == RELAY_END_REFUSED || end->kind == RELAY_END_IN_CLEAR)
-		relay_pool_forget(relay->pool, relay_connection_destination(c),
-			relay_connection_remote(c));
+		relay_pool_forget(relay->pool, relay_connection_hop(c));
 	if (!job) {
 		relay_pool_remove(relay->pool, c);
 		return;
@@ -220,7 +210,7 @@ static void on_over(void *ctx, struct relay_connection *c, const struct relay_ma
 	job->connection = NULL;
 	switch (end->kind) {
 	case RELAY_END_IN_CLEAR:
-		log_refused(job, c, end);
+		relay_report_refused(job, c, end);
 		snprintf(job->facts.note, sizeof(job->facts.note), "%.299s", end->outcome.text);
 		job->stays_in_clear = true;
 		advance(job);
@@ -228,10 +218,11 @@ static void on_over(void *ctx, struct relay_connection *c, const struct relay_ma
 	case RELAY_END_REFUSED:
 	case RELAY_END_UNUSABLE:
 		relay_job_see(job, c);
-		if (end->kind == RELAY_END_REFUSED)
-			log_refused(job, c, end);
-		note_failure(job, &end->outcome, end->kind == RELAY_END_REFUSED);
-		try_next_address(job);
+		if (end->kind == RELAY_END_REFUSED) {
+			relay_report_refused(job, c, end);
+			relay_report_testing(job, c);
+		}
+		try_next(job, &end->outcome, end->kind == RELAY_END_REFUSED);
 		return;
 	case RELAY_END_LOST:
 	case RELAY_END_QUIT:
@@ -250,8 +241,8 @@ static void on_over(void *ctx, struct relay_connection *c, const struct relay_ma
 static struct tlsio_client *tls_client(void *ctx, struct relay_connection *c, struct err *err)
 {
 	struct relay *relay = ctx;
-	return relay_pool_tls_client(relay->pool, relay_connection_destination(c),
-		relay_connection_remote(c), relay->settings->resume_tls, err);
+	return relay_pool_tls_client(relay->pool, relay_connection_hop(c),
+		relay->settings->resume_tls, err);
 }
 
 static const struct relay_connection_events connection_events = {
@@ -267,22 +258,16 @@ static void on_connected(void *ctx, int fd, size_t index, const struct netaddr *
 {
 	struct relay_job *job = ctx;
 	struct relay *relay = job->relay;
-	const struct relay_destination *d = job->destination;
 	static const struct netaddr unix_socket = { .family = NETADDR_UNIX };
+	(void)index;
 	job->dial = NULL;
-	if (index > 0) { /* what was learned was another address's */
-		job->stays_in_clear = false;
-		job->facts = (struct relay_job_facts){ 0 };
-	}
-	job->address_tried += index;
 	const struct relay_connection_setup setup = {
 		.loop = relay->loop,
 		.settings = relay->settings,
-		.destination = job->destination,
-		.host = d->host ? d->host : d->path,
+		.hop = job->hop,
 		.local = local ? local : &unix_socket,
-		.remote = d->host ? &job->addresses[job->address_tried] : &unix_socket,
 		.stays_in_clear = job->stays_in_clear,
+		.identity = relay_pool_identity(relay->pool),
 		.all = &relay->connections,
 	};
 	attach(job, relay_connection_new(&setup, tlsio_transport_socket(relay->loop, fd),
@@ -294,20 +279,70 @@ static void on_dial_failed(void *ctx, const struct err *err)
 {
 	struct relay_job *job = ctx;
 	struct relay_outcome outcome = { 0 };
-	const char *host = job->destination->host ? job->destination->host :
-						    job->destination->path;
 	job->dial = NULL;
-	relay_outcome_set(&outcome, RELAY_DEFERRED, "4.4.1", "no connection to %s: %s", host,
-		err->text);
-	note_failure(job, &outcome, false);
-	job->address_tried = job->address_count;
-	try_next_address(job);
+	relay_outcome_set(&outcome, RELAY_DEFERRED, "4.4.1", "no connection to %s: %s",
+		relay_hop_name(job->hop), err->text);
+	try_next(job, &outcome, false);
 }
 
 static const struct tlsio_dial_events dial_events = {
 	.on_connected = on_connected,
 	.on_failed = on_dial_failed,
 };
+
+static void dial(struct relay_job *job)
+{
+	struct relay *relay = job->relay;
+	const struct relay_hop *hop = job->hop;
+	if (hop->host)
+		job->dial = tlsio_dial_start(relay->loop, &hop->address, 1, NULL,
+			relay->settings->connect_ms, &dial_events, job);
+	else
+		job->dial = tlsio_dial_start_unix(relay->loop, hop->path, &dial_events, job);
+}
+
+/* An idle connection to a candidate that is as good as the next one to be tried. */
+static struct relay_connection *take_idle(struct relay_job *job)
+{
+	struct relay_candidates *candidates = &job->candidates;
+	size_t count = job->was_stale || job->stays_in_clear ? 0 :
+		relay_candidates_equal_count(candidates);
+	for (size_t i = 0; i < count; i++) {
+		struct relay_connection *c = relay_pool_take(job->relay->pool,
+			relay_candidates_at(candidates, i)->key);
+		if (!c)
+			continue;
+		relay_candidates_choose(candidates, i);
+		return c;
+	}
+	return NULL;
+}
+
+/* What is to be done next for this job, whatever was before. */
+static void advance(struct relay_job *job)
+{
+	if (relay_job_is_settled(job)) {
+		end_job(job);
+		return;
+	}
+	struct relay_connection *c = take_idle(job);
+	relay_job_try(job, relay_candidates_current(&job->candidates));
+	if (!c) {
+		dial(job);
+		return;
+	}
+	attach(job, c);
+	relay_job_see(job, c);
+	relay_report_testing(job, c);
+	run_transaction(job);
+}
+
+/* ---- the way to candidates: the route's own host, or a plan ---------------------------------- */
+
+static void add_address(struct relay_job *job, const struct netaddr *address)
+{
+	relay_candidates_add(&job->candidates, relay_hop_of_route(job->destination, address), 0, 0);
+}
 
 static void on_answer(void *ctx, enum relay_lookup_result result, const struct netaddr *addresses,
 	size_t count, const struct err *why)
@@ -323,57 +358,75 @@ static void on_answer(void *ctx, enum relay_lookup_result result, const struct n
 		return;
 	}
 	size_t most = (size_t)job->relay->settings->addresses_most;
-	job->address_count = count < most ? count : most;
-	for (size_t i = 0; i < job->address_count; i++) {
-		job->addresses[i] = addresses[i];
-		job->addresses[i].port = job->destination->port;
-	}
+	for (size_t i = 0; i < count && i < most; i++)
+		add_address(job, &addresses[i]);
 	advance(job);
 }
 
 static const struct relay_lookup_events lookup_events = { .on_answer = on_answer };
 
-static void dial(struct relay_job *job)
+static void look_up(struct relay_job *job)
 {
-	struct relay *relay = job->relay;
 	const struct relay_destination *d = job->destination;
-	if (!d->host) {
-		job->address_count = 1;
-		job->dial = tlsio_dial_start_unix(relay->loop, d->path, &dial_events, job);
-		return;
-	}
-	if (job->address_count == 0 &&
-		netaddr_parse(str_of(d->host), d->port, &job->addresses[0], NULL) == 0) {
-		job->addresses[0].port = d->port;
-		job->address_count = 1;
-	}
-	if (job->address_count == 0) {
-		job->lookup = relay_resolver_ask(relay->resolver, d->host, LOOKUP_MS,
+	struct netaddr address;
+	if (d->host && netaddr_parse(str_of(d->host), d->port, &address, NULL) < 0) {
+		job->lookup = relay_resolver_ask(job->relay->resolver, d->host, LOOKUP_MS,
 			&lookup_events, job);
 		return;
 	}
-	job->dial = tlsio_dial_start(relay->loop, job->addresses + job->address_tried,
-		job->address_count - job->address_tried, NULL, relay->settings->connect_ms,
-		&dial_events, job);
+	add_address(job, d->host ? &address : NULL);
+	advance(job);
 }
 
-/* What is to be done next for this job, whatever was before. */
-static void advance(struct relay_job *job)
+static uint32_t random_bits(void)
 {
-	struct relay_connection *c = NULL;
-	if (relay_job_is_settled(job)) {
-		end_job(job);
+	uint32_t bits = 0;
+	if (getrandom(&bits, sizeof(bits), GRND_NONBLOCK) < 0)
+		bits = (uint32_t)rand();
+	return bits;
+}
+
+static void on_plan(void *asker, struct policy_plan *plan)
+{
+	struct relay_job *job = asker;
+	struct relay *relay = job->relay;
+	struct relay_outcome outcome = { 0 };
+	const struct relay_planned_by by = { .destination = job->destination,
+		.hostname = relay->settings->hostname, .random = random_bits,
+		.attempts_most = (size_t)relay->settings->addresses_most };
+	job->asked = NULL;
+	if (!is_current(job)) {
+		put_off(job);
 		return;
 	}
-	if (!job->was_stale && job->address_tried == 0 && !job->stays_in_clear)
-		c = relay_pool_take(job->relay->pool, job->destination->key);
-	if (!c) {
-		dial(job);
+	if (plan->state == POLICY_PLAN_READY)
+		relay_report_skipped(job, plan);
+	if (relay_planned_read(plan, &by, &job->candidates, &job->causes, &outcome)) {
+		advance(job);
 		return;
 	}
-	attach(job, c);
-	relay_job_see(job, c);
-	run_transaction(job);
+	relay->forgets_plans |= relay_planned_is_foreign(job->destination, plan);
+	job->destination_failed = outcome.kind == RELAY_DEFERRED;
+	fail_job(job, &outcome);
+}
+
+static void put_off_unplanned(struct relay_job *job, const char *why)
+{
+	struct relay_outcome outcome = { 0 };
+	relay_outcome_set(&outcome, RELAY_DEFERRED, "4.3.5", "%s", why);
+	job->destination_failed = true;
+	fail_job(job, &outcome);
+}
+
+static void ask_for_plan(struct relay_job *job)
+{
+	const struct relay_planner *planner = job->relay->planner;
+	const struct policy_question question = relay_destination_question(job->destination);
+	job->planner = planner;
+	if (planner)
+		job->asked = planner->ask(planner->ctx, &question, on_plan, job);
+	else
+		put_off_unplanned(job, "there is nobody to ask which hosts take this mail");
 }
 
 /* ---- maildirs: one recipient after the other ------------------------------------------------- */
@@ -431,15 +484,6 @@ static void refuse(struct relay_job *job)
 	fail_job(job, &outcome);
 }
 
-static void ask_for_plan(struct relay_job *job)
-{
-	struct relay_outcome outcome = { 0 };
-	relay_outcome_set(&outcome, RELAY_DEFERRED, "4.3.5",
-		"there is nobody to ask which hosts take this mail");
-	job->destination_failed = true;
-	fail_job(job, &outcome);
-}
-
 void relay_start(struct relay *relay, uint64_t message, struct relay_destination *destination,
 	const uint32_t *recipients, size_t count, void *data)
 {
@@ -458,21 +502,22 @@ void relay_start(struct relay *relay, uint64_t message, struct relay_destination
 	else if (relay_destination_is_planned(destination))
 		ask_for_plan(job);
 	else
-		advance(job);
+		look_up(job);
 }
 
 struct relay *relay_new(struct tlsio_loop *loop, struct spool *spool,
 	const struct relay_settings *settings, struct tlsio_certstore *present,
-	const struct relay_events *events, void *ctx)
+	const struct relay_planner *planner, const struct relay_events *events, void *ctx)
 {
 	struct relay *relay = mem_zero(sizeof(*relay));
 	relay->loop = loop;
 	relay->spool = spool;
 	relay->settings = settings;
+	relay->planner = planner;
 	relay->events = events;
 	relay->ctx = ctx;
 	relay->resolver = relay_resolver_new(loop, relay_resolver_system);
-	relay->pool = relay_pool_new(present);
+	relay->pool = relay_pool_new(present, IDLE_MOST);
 	relay->maildirs = relay_maildirs_new(loop);
 	list_init(&relay->connections);
 	list_init(&relay->running);
@@ -481,21 +526,38 @@ struct relay *relay_new(struct tlsio_loop *loop, struct spool *spool,
 	return relay;
 }
 
+static void end_idle_connections(struct relay *relay)
+{
+	struct relay_connection *c;
+	while ((c = relay_pool_take_any(relay->pool)) != NULL)
+		relay_connection_quit(c);
+}
+
 void relay_set_settings(struct relay *relay, const struct relay_settings *settings,
 	struct tlsio_certstore *present)
 {
+	unsigned identity = relay_pool_identity(relay->pool);
 	relay->settings = settings;
 	relay_pool_set_present(relay->pool, present);
 	LIST_EACH (node, &relay->connections)
 		relay_connection_set_settings(relay_connection_of_all(node), settings);
+	if (identity != relay_pool_identity(relay->pool))
+		end_idle_connections(relay);
 }
 
+/* Whoever is asked may be on his way out, too: nobody waits for his answer. */
 void relay_drain(struct relay *relay)
 {
-	struct relay_connection *c;
 	relay->is_draining = true;
-	while ((c = relay_pool_take_any(relay->pool)) != NULL)
-		relay_connection_quit(c);
+	end_idle_connections(relay);
+	LIST_EACH_SAFE (node, &relay->running) {
+		struct relay_job *job = LIST_OWNER(node, struct relay_job, link);
+		if (!job->asked)
+			continue;
+		relay_job_cancel_ask(job);
+		put_off_unplanned(job, "the server stopped before it was known which hosts take "
+			"this mail");
+	}
 }
 
 size_t relay_running_count(const struct relay *relay)

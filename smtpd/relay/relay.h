@@ -1,10 +1,10 @@
 /* relay: we talk to a next hop: SMTP, LMTP, or a Maildir.
  *
  * For:     the worker: sched says start, relay answers with an outcome per recipient.
- * Holds:   connections, used and idle, pooled by destination key; the client TLS session cache;
+ * Holds:   connections, used and idle, pooled by the key of their hop; the client TLS session cache;
  *          one thread for host names (the system resolver blocks).
  * Promise: exactly one on_outcome per relay_start, with every recipient named once; a connection
- *          that does not meet the destination's requirement carries no byte of mail; the body is
+ *          that does not meet its hop's requirement carries no byte of mail; the body is
  *          streamed from the spool; nothing sent onward has a bare CR or LF.
  */
 #ifndef SMTPD_RELAY_RELAY_H
@@ -16,6 +16,7 @@
 #include "libtlsio/tlsio_certstore.h"
 #include "libtlsio/tlsio_loop.h"
 #include "smtpd/relay/relay_destination.h"
+#include "smtpd/relay/relay_planner.h"
 #include "smtpd/relay/relay_settings.h"
 #include "smtpd/spool/spool.h"
 
@@ -52,17 +53,17 @@ struct relay_events {
 };
 
 /* settings borrowed and swapped by relay_set_settings; `present` (shares, may be NULL) is our
- * client certificate. */
+ * client certificate. planner: borrowed; NULL: destinations that need a plan are put off. */
 struct relay *relay_new(struct tlsio_loop *loop, struct spool *spool,
 	const struct relay_settings *settings, struct tlsio_certstore *present,
-	const struct relay_events *events, void *ctx);
+	const struct relay_planner *planner, const struct relay_events *events, void *ctx);
 void relay_set_settings(struct relay *relay, const struct relay_settings *settings,
 	struct tlsio_certstore *present);
 /* Deliver these recipients of the message to the destination (shares). recipients copied.
  * on_outcome comes later, never inside this call. job is passed through. */
 void relay_start(struct relay *relay, uint64_t message, struct relay_destination *destination,
 	const uint32_t *recipients, size_t count, void *job);
-/* Close idle connections; finish what runs. */
+/* Close idle connections; finish what runs; who still waits for a plan is put off. */
 void relay_drain(struct relay *relay);
 size_t relay_running_count(const struct relay *relay);
 void relay_free(struct relay **relay);

@@ -19,13 +19,15 @@ struct relay_connection {
 	void *ctx;
 	void *job;
 	const struct relay_settings *settings;
-	struct relay_destination *destination;
-	char *host;
+	struct relay_hop *hop;
+	unsigned identity;
+	bool stays_in_clear;
 	struct tlsio_stream *stream;
 	struct relay_machine *machine;
 	struct tlsio_turn free_turn;
 	struct list all_link;
 	struct list link;
+	struct list age_link;
 	bool is_over; /* only the goodbye is left */
 	struct spool_reader *reader;
 	struct relay_body body;
@@ -294,10 +296,10 @@ static void free_connection(struct relay_connection *c)
 	tlsio_turn_cancel(&c->free_turn);
 	list_remove(&c->all_link);
 	list_remove(&c->link);
+	list_remove(&c->age_link);
 	relay_machine_free(&c->machine);
-	relay_destination_unref(&c->destination);
+	relay_hop_unref(&c->hop);
 	relay_body_clear(&c->body);
-	free(c->host);
 	free(c);
 }
 
@@ -314,23 +316,24 @@ struct relay_connection *relay_connection_new(const struct relay_connection_setu
 	const struct tlsio_stream_limits limits = { .input_bytes = INPUT_BYTES,
 		.output_bytes = OUTPUT_BYTES };
 	struct relay_connection *c = mem_zero(sizeof(*c));
-	const struct relay_destination *d = setup->destination;
+	const struct relay_hop *hop = setup->hop;
 	c->events = events;
 	c->ctx = ctx;
 	c->settings = setup->settings;
-	c->destination = relay_destination_ref(setup->destination);
-	c->host = mem_dup(setup->host);
+	c->hop = relay_hop_ref(setup->hop);
+	c->identity = setup->identity;
+	c->stays_in_clear = setup->stays_in_clear;
 	list_push_back(setup->all, &c->all_link);
 	tlsio_turn_init(&c->free_turn, setup->loop, on_free_turn, c);
 	c->stream = tlsio_stream_new(setup->loop, transport, &limits, &stream_events, c);
-	tlsio_stream_set_addresses(c->stream, setup->local, setup->remote);
+	tlsio_stream_set_addresses(c->stream, setup->local, &hop->address);
 	const struct relay_machine_setup machine = {
 		.hostname = setup->settings->hostname,
-		.host = setup->host,
-		.is_lmtp = d->transport == RELAY_LMTP,
-		.is_tls_first = d->implicit_tls,
+		.host = relay_hop_name(hop),
+		.is_lmtp = hop->transport == RELAY_LMTP,
+		.is_tls_first = hop->implicit_tls,
 		.stays_in_clear = setup->stays_in_clear,
-		.requirement = d->requirement,
+		.requirement = hop->requirement,
 	};
 	c->machine = relay_machine_new(&machine, &actions, c);
 	return c;
@@ -339,7 +342,7 @@ struct relay_connection *relay_connection_new(const struct relay_connection_setu
 void relay_connection_start(struct relay_connection *c)
 {
 	limit_wait(c);
-	if (c->destination->implicit_tls) {
+	if (c->hop->implicit_tls) {
 		struct err err = { 0 };
 		struct tlsio_client *client = c->events->tls_client(c->ctx, c, &err);
 		if (!client || tlsio_upgrade_client_at_once(c->stream, client, &err) < 0)
@@ -365,9 +368,19 @@ void *relay_connection_job(const struct relay_connection *c)
 	return c->job;
 }
 
-struct relay_destination *relay_connection_destination(const struct relay_connection *c)
+struct relay_hop *relay_connection_hop(const struct relay_connection *c)
 {
-	return c->destination;
+	return c->hop;
+}
+
+unsigned relay_connection_identity(const struct relay_connection *c)
+{
+	return c->identity;
+}
+
+bool relay_connection_stays_in_clear(const struct relay_connection *c)
+{
+	return c->stays_in_clear;
 }
 
 void relay_connection_begin(struct relay_connection *c, struct relay_transaction *transaction,
@@ -416,11 +429,6 @@ const struct netaddr *relay_connection_remote(const struct relay_connection *c)
 	return tlsio_stream_remote(c->stream);
 }
 
-const char *relay_connection_host(const struct relay_connection *c)
-{
-	return c->host;
-}
-
 unsigned relay_connection_transaction_count(const struct relay_connection *c)
 {
 	return relay_machine_transaction_count(c->machine);
@@ -444,4 +452,14 @@ struct list *relay_connection_link(struct relay_connection *c)
 struct relay_connection *relay_connection_of_link(struct list *node)
 {
 	return LIST_OWNER(node, struct relay_connection, link);
+}
+
+struct list *relay_connection_age_link(struct relay_connection *c)
+{
+	return &c->age_link;
+}
+
+struct relay_connection *relay_connection_of_age_link(struct list *node)
+{
+	return LIST_OWNER(node, struct relay_connection, age_link);
 }

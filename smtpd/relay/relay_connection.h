@@ -12,7 +12,7 @@
 #include "libtlsio/tlsio_client.h"
 #include "libtlsio/tlsio_loop.h"
 #include "libtlsio/tlsio_transport.h"
-#include "smtpd/relay/relay_destination.h"
+#include "smtpd/relay/relay_hop.h"
 #include "smtpd/relay/relay_machine.h"
 #include "smtpd/relay/relay_settings.h"
 #include "smtpd/spool/spool.h"
@@ -35,10 +35,10 @@ struct relay_connection_events {
 struct relay_connection_setup {
 	struct tlsio_loop *loop;
 	const struct relay_settings *settings; /* borrowed: see relay_connection_set_settings */
-	struct relay_destination *destination; /* shares */
-	const char *host;		       /* in words and logs, copied */
-	const struct netaddr *local, *remote;
+	struct relay_hop *hop;		       /* shares */
+	const struct netaddr *local;
 	bool stays_in_clear;
+	unsigned identity; /* relay_pool_identity when it was dialled */
 	struct list *all; /* the connection is on this list while it lives, goodbye included */
 };
 
@@ -52,7 +52,11 @@ void relay_connection_start(struct relay_connection *c);
 /* The owner's pointer: whose transaction it carries; NULL while idle. */
 void relay_connection_set_job(struct relay_connection *c, void *job);
 void *relay_connection_job(const struct relay_connection *c);
-struct relay_destination *relay_connection_destination(const struct relay_connection *c);
+/* The one it was made for; a job that finds it in the pool has its own with the same key. */
+struct relay_hop *relay_connection_hop(const struct relay_connection *c);
+unsigned relay_connection_identity(const struct relay_connection *c);
+/* In clear because TLS failed before (level may). */
+bool relay_connection_stays_in_clear(const struct relay_connection *c);
 
 /* Both borrowed until on_transaction_over or on_over; reader at the start of the message. */
 void relay_connection_begin(struct relay_connection *c, struct relay_transaction *transaction,
@@ -67,14 +71,15 @@ const struct tlsio_peer *relay_connection_peer(const struct relay_connection *c)
 const struct policy_judgement *relay_connection_judgement(const struct relay_connection *c);
 const struct smtp_ehlo *relay_connection_ehlo(const struct relay_connection *c);
 const struct netaddr *relay_connection_remote(const struct relay_connection *c);
-const char *relay_connection_host(const struct relay_connection *c);
 unsigned relay_connection_transaction_count(const struct relay_connection *c);
 /* Stray CR and LF that were made blanks in the last body: none, unless the spool is wrong. */
 uint64_t relay_connection_mended_count(const struct relay_connection *c);
 
-/* On the owner's list `all`, or of idle ones (relay_connection_link). */
+/* On the owner's list `all`; and the pool's two: idle ones of a key, all idle ones by age. */
 struct relay_connection *relay_connection_of_all(struct list *node);
 struct list *relay_connection_link(struct relay_connection *c);
 struct relay_connection *relay_connection_of_link(struct list *node);
+struct list *relay_connection_age_link(struct relay_connection *c);
+struct relay_connection *relay_connection_of_age_link(struct list *node);
 
 #endif

@@ -68,6 +68,19 @@ struct relay_job *relay_job_new(struct spool *spool, uint64_t message,
 	return job;
 }
 
+void relay_job_cancel_ask(struct relay_job *job)
+{
+	if (job->asked)
+		job->planner->cancel(job->planner->ctx, job->asked);
+	job->asked = NULL;
+}
+
+void relay_job_try(struct relay_job *job, struct relay_hop *hop)
+{
+	relay_hop_unref(&job->hop);
+	job->hop = relay_hop_ref(hop);
+}
+
 void relay_job_free(struct relay_job **ref)
 {
 	struct relay_job *job = *ref;
@@ -75,11 +88,15 @@ void relay_job_free(struct relay_job **ref)
 		return;
 	*ref = NULL;
 	list_remove(&job->link);
+	relay_job_cancel_ask(job);
 	relay_lookup_cancel(&job->lookup);
 	tlsio_dial_cancel(&job->dial);
 	relay_maildir_cancel(&job->maildir);
 	spool_reader_free(&job->reader);
 	relay_destination_unref(&job->destination);
+	relay_candidates_clear(&job->candidates);
+	relay_causes_clear(&job->causes);
+	relay_hop_unref(&job->hop);
 	free(job->outcomes);
 	free(job->recipients);
 	free(job);
@@ -178,7 +195,9 @@ static void log_peer(struct log_line *l, const struct relay_job *job)
 {
 	const struct relay_job_facts *f = &job->facts;
 	char text[NETADDR_TEXT_BYTES];
-	if (job->destination->host)
+	if (job->hop && job->hop->host)
+		log_text(l, "host", job->hop->host);
+	else if (job->destination->host)
 		log_text(l, "host", job->destination->host);
 	else if (job->destination->path)
 		log_text(l, "path", job->destination->path);
@@ -191,13 +210,14 @@ static void log_peer(struct log_line *l, const struct relay_job *job)
 	log_text(l, "group", f->group);
 	if (f->suite) {
 		log_text(l, "resumed", f->is_resumed ? "yes" : "no");
-		log_text(l, "verified", f->is_verified ? "yes" : "no");
+		log_text(l, "verified", relay_hop_proof(job->hop, f->is_verified));
 	}
 }
 
 void relay_job_log(const struct relay_job *job, int64_t now_ms)
 {
-	const struct policy_requirement *r = job->destination->requirement;
+	const struct policy_requirement *r = job->hop ? job->hop->requirement :
+							job->destination->requirement;
 	bool *is_logged = mem_zero(job->count + 1);
 	char id[17];
 	bool is_network = job->destination->transport == RELAY_SMTP ||
@@ -213,9 +233,13 @@ void relay_job_log(const struct relay_job *job, int64_t now_ms)
 		log_recipients(&l, job, i, is_logged);
 		log_text(&l, "outcome", relay_outcome_name(o->kind));
 		log_text(&l, "status", o->enhanced);
+		if (job->destination->by_mx)
+			log_text(&l, "domain", job->destination->domain);
 		log_peer(&l, job);
 		if (is_network && r) {
 			log_text(&l, "level", policy_level_name(r->level));
+			if (job->hop)
+				log_text(&l, "policy", relay_hop_policy(job->hop));
 			log_text(&l, "rule", r->source);
 		}
 		log_text(&l, "reason", o->text);

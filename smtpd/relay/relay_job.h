@@ -9,8 +9,11 @@
 
 #include "libtlsio/base/list.h"
 #include "libtlsio/tlsio_dial.h"
+#include "smtpd/relay/relay_candidates.h"
+#include "smtpd/relay/relay_causes.h"
 #include "smtpd/relay/relay_connection.h"
 #include "smtpd/relay/relay_maildir.h"
+#include "smtpd/relay/relay_planner.h"
 #include "smtpd/relay/relay_resolver.h"
 #include "smtpd/relay/relay_transaction.h"
 
@@ -40,15 +43,15 @@ struct relay_job {
 	bool destination_failed;
 	int64_t started_ms;
 	/* on the way to a connection */
+	const struct relay_planner *planner; /* may be NULL */
+	void *asked;			     /* the planner's, while a plan is awaited */
 	struct relay_lookup *lookup;
 	struct tlsio_dial *dial;
-	struct netaddr addresses[RELAY_RESOLVER_ADDRESSES];
-	size_t address_count;
-	size_t address_tried; /* index of the one being tried */
-	bool stays_in_clear;  /* with this address */
-	bool was_stale;	      /* a pooled connection was dead once: only fresh ones now */
-	bool was_refused;     /* by policy, at some address: then that is the reason given */
-	struct relay_outcome failure; /* of the last address */
+	struct relay_candidates candidates;
+	struct relay_causes causes; /* why those before would not do */
+	struct relay_hop *hop;	    /* shares; the last that was tried, NULL none */
+	bool stays_in_clear;	    /* with the current candidate */
+	bool was_stale;		    /* a pooled connection was dead once: only fresh ones now */
 	struct relay_connection *connection;
 	struct relay_maildir *maildir;
 	struct relay_job_facts facts;
@@ -67,6 +70,10 @@ void relay_job_next_transaction(struct relay_job *job, size_t most);
 void relay_job_end_transaction(struct relay_job *job);
 bool relay_job_is_settled(const struct relay_job *job);
 
+/* No plan is awaited any more. */
+void relay_job_cancel_ask(struct relay_job *job);
+/* This is the hop it is at now. */
+void relay_job_try(struct relay_job *job, struct relay_hop *hop);
 void relay_job_see(struct relay_job *job, const struct relay_connection *connection);
 /* One line per group of recipients with the same outcome. */
 void relay_job_log(const struct relay_job *job, int64_t now_ms);

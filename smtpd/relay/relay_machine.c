@@ -143,12 +143,9 @@ static void unexpected(struct relay_machine *m, const char *what)
 static void end_by_judgement(struct relay_machine *m, bool says_quit)
 {
 	const struct policy_judgement *j = &m->judgement;
-	bool is_about_certificate = j->reason == POLICY_REASON_CERTIFICATE_HOST_MISMATCH ||
-		j->reason == POLICY_REASON_CERTIFICATE_NOT_TRUSTED ||
-		j->reason == POLICY_REASON_CERTIFICATE_EXPIRED ||
-		j->reason == POLICY_REASON_VALIDATION_FAILURE;
+	bool is_about_proof = j->reason != POLICY_REASON_STARTTLS_NOT_SUPPORTED;
 	struct relay_outcome outcome = { 0 };
-	relay_outcome_set(&outcome, RELAY_DEFERRED, is_about_certificate ? "4.7.5" : "4.7.4",
+	relay_outcome_set(&outcome, RELAY_DEFERRED, is_about_proof ? "4.7.5" : "4.7.4",
 		"%s%s", j->text, j->verdict == POLICY_IN_CLEAR && m->is_tls_first ?
 		" (but this port speaks TLS from the first byte)" : "");
 	end(m, j->verdict == POLICY_IN_CLEAR && !m->is_tls_first ? RELAY_END_IN_CLEAR :

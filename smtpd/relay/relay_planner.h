@@ -16,6 +16,9 @@ struct relay_planner {
 	void (*cancel)(void *ctx, void *asked);
 	/* A host under a policy in testing mode was judged by it; NONE: it passed (RFC 8461 5). */
 	void (*report)(void *ctx, const char *domain, const char *host, enum policy_reason reason);
+	/* A plan came that was made by other rules than ours: plans that are kept are of no use.
+	 * NULL: none are kept. */
+	void (*forget)(void *ctx);
 	void *ctx;
 };
 

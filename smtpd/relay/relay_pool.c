@@ -6,7 +6,7 @@
 
 #include "libtlsio/base/mem.h"
 
-/* Destinations whose TLS wishes are kept ready, and sessions remembered for resumption. */
+/* Hops whose TLS wishes are kept ready, and sessions remembered for resumption. */
 #define CLIENTS_MOST 1000
 #define SESSIONS_MOST 10000
 #define SESSION_AGE_S 3600
@@ -17,7 +17,7 @@ struct idle {
 	UT_hash_handle hh;
 };
 
-/* The wishes for one (destination, address, our identity): what also names its TLS sessions. */
+/* The wishes for one hop as who we are now: what also names its TLS sessions. */
 struct wishes {
 	char *name;
 	char *cache_key;
@@ -30,14 +30,20 @@ struct relay_pool {
 	struct wishes *wishes;
 	struct tlsio_session_cache *sessions;
 	struct tlsio_certstore *present;
+	unsigned identity; /* which `present` it is */
 	uint64_t wishes_made;
+	struct list by_age; /* idle ones, the longest first */
+	size_t idle_count;
+	size_t idle_most;
 };
 
-struct relay_pool *relay_pool_new(struct tlsio_certstore *present)
+struct relay_pool *relay_pool_new(struct tlsio_certstore *present, size_t idle_most)
 {
 	struct relay_pool *pool = mem_zero(sizeof(*pool));
 	pool->sessions = tlsio_session_cache_new(SESSIONS_MOST, SESSION_AGE_S);
 	pool->present = present ? tlsio_certstore_ref(present) : NULL;
+	list_init(&pool->by_age);
+	pool->idle_most = idle_most;
 	return pool;
 }
 
@@ -64,6 +70,7 @@ void relay_pool_set_present(struct relay_pool *pool, struct tlsio_certstore *pre
 	if (old == present)
 		return;
 	pool->present = present ? tlsio_certstore_ref(present) : NULL;
+	pool->identity++;
 	drop_all_wishes(pool); /* a session was made as whoever we were then */
 	if (old)
 		tlsio_certstore_unref(&old);
@@ -88,22 +95,28 @@ void relay_pool_free(struct relay_pool **ref)
 	free(pool);
 }
 
-void relay_pool_put(struct relay_pool *pool, struct relay_connection *c)
+unsigned relay_pool_identity(const struct relay_pool *pool)
 {
-	const char *key = relay_connection_destination(c)->key;
-	struct idle *idle;
-	HASH_FIND_STR(pool->idle, key, idle);
-	if (!idle) {
-		idle = mem_zero(sizeof(*idle));
-		idle->key = mem_dup(key);
-		list_init(&idle->connections);
-		HASH_ADD_KEYPTR(hh, pool->idle, idle->key, strlen(idle->key), idle);
-	}
-	list_push_front(&idle->connections, relay_connection_link(c));
+	return pool->identity;
 }
 
-static void drop_if_empty(struct relay_pool *pool, struct idle *idle)
+static struct idle *find_idle(struct relay_pool *pool, const char *key)
 {
+	struct idle *idle;
+	HASH_FIND_STR(pool->idle, key, idle);
+	return idle;
+}
+
+/* Off both lists; harmless for one that is not idle. */
+static void take_out(struct relay_pool *pool, struct relay_connection *c)
+{
+	struct list *node = relay_connection_link(c);
+	if (!list_is_linked(node))
+		return;
+	struct idle *idle = find_idle(pool, relay_connection_hop(c)->key);
+	list_remove(node);
+	list_remove(relay_connection_age_link(c));
+	pool->idle_count--;
 	if (!list_is_empty(&idle->connections))
 		return;
 	HASH_DEL(pool->idle, idle);
@@ -111,33 +124,44 @@ static void drop_if_empty(struct relay_pool *pool, struct idle *idle)
 	free(idle);
 }
 
-static struct relay_connection *take(struct relay_pool *pool, struct idle *idle)
+struct relay_connection *relay_pool_put(struct relay_pool *pool, struct relay_connection *c)
 {
-	struct list *node = list_first(&idle->connections);
-	list_remove(node);
-	drop_if_empty(pool, idle);
-	return relay_connection_of_link(node);
+	const char *key = relay_connection_hop(c)->key;
+	struct idle *idle = find_idle(pool, key);
+	if (!idle) {
+		idle = mem_zero(sizeof(*idle));
+		idle->key = mem_dup(key);
+		list_init(&idle->connections);
+		HASH_ADD_KEYPTR(hh, pool->idle, idle->key, strlen(idle->key), idle);
+	}
+	list_push_front(&idle->connections, relay_connection_link(c));
+	list_push_back(&pool->by_age, relay_connection_age_link(c));
+	return ++pool->idle_count > pool->idle_most ? relay_pool_take_any(pool) : NULL;
 }
 
 void relay_pool_remove(struct relay_pool *pool, struct relay_connection *c)
 {
-	struct idle *idle;
-	list_remove(relay_connection_link(c));
-	HASH_FIND_STR(pool->idle, relay_connection_destination(c)->key, idle);
-	if (idle)
-		drop_if_empty(pool, idle);
+	take_out(pool, c);
 }
 
 struct relay_connection *relay_pool_take(struct relay_pool *pool, const char *key)
 {
-	struct idle *idle;
-	HASH_FIND_STR(pool->idle, key, idle);
-	return idle ? take(pool, idle) : NULL;
+	struct idle *idle = find_idle(pool, key);
+	if (!idle)
+		return NULL;
+	struct relay_connection *c = relay_connection_of_link(list_first(&idle->connections));
+	take_out(pool, c);
+	return c;
 }
 
 struct relay_connection *relay_pool_take_any(struct relay_pool *pool)
 {
-	return pool->idle ? take(pool, pool->idle) : NULL;
+	struct list *node = list_first(&pool->by_age);
+	if (!node)
+		return NULL;
+	struct relay_connection *c = relay_connection_of_age_link(node);
+	take_out(pool, c);
+	return c;
 }
 
 /* ---- TLS wishes ------------------------------------------------------------------------------ */
@@ -150,60 +174,75 @@ static bool is_name(const char *host)
 
 /* Everything the verdict about a TLS session depends on (see tlsio_resume.h); our own identity is
  * the same for all wishes of a pool at a time. */
-static char *wishes_name(const struct relay_destination *d, const struct netaddr *remote,
-	bool resumes)
+static char *wishes_name(const struct relay_hop *hop, bool resumes)
 {
 	struct buf name = { 0 };
-	char address[NETADDR_TEXT_BYTES];
-	buf_printf(&name, "%s %s %s%s", d->key, d->requirement->fingerprint,
-		netaddr_format(remote, address), resumes ? "" : " once");
+	buf_printf(&name, "%s%s", hop->key, resumes ? "" : " once");
 	return buf_take(&name);
 }
 
-/* SNI: the host dialled; of an address the first whole name of the rule, so that a server with many
- * certificates shows the one that will be looked for. */
-static const char *server_name(const struct relay_destination *d)
+/* SNI: what TLSA records say (RFC 7672 section 8.1), else the host dialled (RFC 8461 section 7.1); of
+ * an address the first whole name of the rule, so that a server with many certificates shows the one
+ * that will be looked for. */
+static const char *server_name(const struct relay_hop *hop)
 {
-	const struct policy_requirement *r = d->requirement;
-	if (d->host && is_name(d->host))
-		return d->host;
+	const struct policy_requirement *r = hop->requirement;
+	if (r->server_name)
+		return r->server_name;
+	if (hop->host && is_name(hop->host))
+		return hop->host;
 	for (size_t i = 0; i < r->name_count; i++)
 		if (r->names[i][0] != '.' && is_name(r->names[i]))
 			return r->names[i];
 	return NULL;
 }
 
-static struct tlsio_client *make_client(struct relay_pool *pool, const struct relay_destination *d,
+/* Reference names, most wanted first: the rule's or else those of DANE or else the host; behind them
+ * what a testing policy wants, so that it is judged by the same handshake. */
+static size_t collect_names(const struct relay_hop *hop, const char **names)
+{
+	const struct policy_requirement *r = hop->requirement, *testing = hop->testing;
+	const char *host = hop->host && is_name(hop->host) ? hop->host : NULL;
+	size_t count = 0;
+	for (size_t i = 0; i < r->name_count; i++)
+		names[count++] = r->names[i];
+	for (size_t i = 0; r->name_count == 0 && i < r->dane_name_count; i++)
+		names[count++] = r->dane_names[i];
+	if (host && (count == 0 || (testing && testing->name_count == 0)))
+		names[count++] = host;
+	for (size_t i = 0; testing && r->name_count > 0 && i < testing->name_count; i++)
+		names[count++] = testing->names[i];
+	return count;
+}
+
+static struct tlsio_client *make_client(struct relay_pool *pool, const struct relay_hop *hop,
 	struct str cache_key, bool resumes, struct err *err)
 {
-	const struct policy_requirement *r = d->requirement;
-	const char *host = d->host && is_name(d->host) ? d->host : NULL;
-	const char *const host_alone[] = { host };
-	struct tlsio_client_wishes wishes = {
+	const struct policy_requirement *r = hop->requirement, *testing = hop->testing;
+	size_t most = r->name_count + r->dane_name_count + 1 + (testing ? testing->name_count : 0);
+	const char **names = mem_array(most, sizeof(*names));
+	const struct tlsio_client_wishes wishes = {
 		/* below it a MAY peer gets a clear session: that needs a finished handshake or not,
 		 * the judgement says the same */
 		.minimum = r->minimum,
-		.server_name = server_name(d),
-		.names = host_alone,
-		.name_count = host != NULL,
-		.trust = r->trust,
+		.server_name = server_name(hop),
+		.names = names,
+		.name_count = collect_names(hop, names),
+		.trust = r->trust ? r->trust : testing ? testing->trust : NULL,
 		.present = pool->present,
 		.cache = resumes ? pool->sessions : NULL,
 		.cache_key = cache_key,
 	};
-	if (r->name_count > 0) {
-		wishes.names = (const char *const *)r->names;
-		wishes.name_count = r->name_count;
-	}
-	return tlsio_client_new(&wishes, err);
+	struct tlsio_client *client = tlsio_client_new(&wishes, err);
+	free(names);
+	return client;
 }
 
-struct tlsio_client *relay_pool_tls_client(struct relay_pool *pool,
-	const struct relay_destination *destination, const struct netaddr *remote, bool resumes,
-	struct err *err)
+struct tlsio_client *relay_pool_tls_client(struct relay_pool *pool, const struct relay_hop *hop,
+	bool resumes, struct err *err)
 {
 	struct wishes *w;
-	char *name = wishes_name(destination, remote, resumes);
+	char *name = wishes_name(hop, resumes);
 	HASH_FIND_STR(pool->wishes, name, w);
 	if (w) {
 		free(name);
@@ -213,7 +252,7 @@ struct tlsio_client *relay_pool_tls_client(struct relay_pool *pool,
 	struct buf cache_key = { 0 };
 	buf_printf(&cache_key, "%s #%llu", name, (unsigned long long)++pool->wishes_made);
 	struct tlsio_client *client =
-		make_client(pool, destination, buf_str(&cache_key), resumes, err);
+		make_client(pool, hop, buf_str(&cache_key), resumes, err);
 	if (!client) {
 		buf_release(&cache_key);
 		free(name);
@@ -229,11 +268,10 @@ struct tlsio_client *relay_pool_tls_client(struct relay_pool *pool,
 	return tlsio_client_ref(client);
 }
 
-void relay_pool_forget(struct relay_pool *pool, const struct relay_destination *destination,
-	const struct netaddr *remote)
+void relay_pool_forget(struct relay_pool *pool, const struct relay_hop *hop)
 {
 	struct wishes *w;
-	char *name = wishes_name(destination, remote, true);
+	char *name = wishes_name(hop, true);
 	HASH_FIND_STR(pool->wishes, name, w);
 	free(name);
 	if (w)

@@ -40,7 +40,7 @@ struct relay_fixture *relay_fixture_new(void)
 		.data_ms = 5000, .block_ms = 5000, .final_ms = 5000, .idle_ms = 5000,
 		.messages_per_connection = 100, .recipients_per_message = 50,
 		.addresses_most = 5, .resume_tls = true };
-	f->relay = relay_new(f->loop, f->spool, &f->settings, NULL, &events, f);
+	f->relay = relay_new(f->loop, f->spool, &f->settings, NULL, NULL, &events, f);
 	fake_hop_open(&f->hop, f->loop, NULL);
 	snprintf(f->words, sizeof(f->words), "smtp 127.0.0.1:%u", f->hop.address.port);
 	log_capture(keep_line, f);
