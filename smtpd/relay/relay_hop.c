@@ -83,12 +83,16 @@ const char *relay_hop_name(const struct relay_hop *hop)
 	return hop->host ? hop->host : hop->path;
 }
 
+/* policy_combine's words say whose demand it is: nothing else tells a rule's encrypt from that of
+ * TLSA records which are all unusable. */
 const char *relay_hop_policy(const struct relay_hop *hop)
 {
-	const struct policy_requirement *r = hop->requirement;
-	if (r->level >= POLICY_LEVEL_DANE || r->tlsa_count > 0)
+	struct str source = str_of(hop->requirement->source);
+	if (!hop->is_planned)
+		return "rule";
+	if (hop->requirement->tlsa_count > 0 || str_starts(source, STR("the set of TLSA records")))
 		return "dane";
-	return str_starts_nocase(str_of(r->source), STR("MTA-STS")) ? "sts" : "rule";
+	return str_starts(source, STR("the MTA-STS policy")) ? "sts" : "rule";
 }
 
 const char *relay_hop_proof(const struct relay_hop *hop, bool is_verified)

@@ -208,9 +208,13 @@ static size_t collect_names(const struct relay_hop *hop, const char **names)
 		names[count++] = r->names[i];
 	for (size_t i = 0; r->name_count == 0 && i < r->dane_name_count; i++)
 		names[count++] = r->dane_names[i];
-	if (host && (count == 0 || (testing && testing->name_count == 0)))
+	if (count == 0 && host) {
 		names[count++] = host;
-	for (size_t i = 0; testing && r->name_count > 0 && i < testing->name_count; i++)
+		return count; /* the only name that may match: a testing policy wants the same */
+	}
+	if (testing && testing->name_count == 0 && host)
+		names[count++] = host;
+	for (size_t i = 0; testing && i < testing->name_count; i++)
 		names[count++] = testing->names[i];
 	return count;
 }
