@@ -16,11 +16,11 @@ static bool is_control(char c)
 void door_out_begin(struct door_out *out, struct buf *into, enum door_kind kind, uint32_t id)
 {
 	*out = (struct door_out){ .into = into, .start = into->length };
-	char *at = buf_reserve(into, DOOR_HEAD_BYTES);
+	char *at = buf_reserve(into, DOOR_WIRE_HEAD_BYTES);
 	codec_put_u32(at, 0);
 	at[4] = (char)kind;
 	codec_put_u32(at + 5, id);
-	buf_added(into, DOOR_HEAD_BYTES);
+	buf_added(into, DOOR_WIRE_HEAD_BYTES);
 }
 
 size_t door_out_end(struct door_out *out)

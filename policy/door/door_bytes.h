@@ -16,7 +16,7 @@
 #include "libtlsio/base/str.h"
 #include "policy/door/door_wire.h"
 
-enum { DOOR_HEAD_BYTES = 9, DOOR_STRING_BYTES_MOST = 65534 };
+enum { DOOR_STRING_BYTES_MOST = 65534 };
 
 /* ---- writing ---- */
 struct door_out {

@@ -3,10 +3,12 @@
  * For:     worker (as relay's planner), posternctl.
  * Holds:   one connection, made when first needed and again after it broke (0.2 s growing to 5 s);
  *          plans received, until they expire (bounded), so a warm domain costs no round trip;
- *          questions in flight, joined when equal, sent again on a new connection.
+ *          questions in flight, joined when equal, sent again on a new connection (at most twice: a
+ *          question that kills policyd must not do so for ever).
  * Promise: one event per question, later, unless cancelled, within limit_ms: with a DEFER plan whose
  *          text says what is the matter ("postern-policyd does not answer (...): mail is kept and
- *          tried again") when policyd is down, slow or of another version. Never a guess.
+ *          tried again") when policyd is down, slow or of another version. Never a guess. In the
+ *          event anything may be asked and cancelled, but the client must not be freed.
  */
 #ifndef POLICY_DOOR_DOOR_CLIENT_H
 #define POLICY_DOOR_DOOR_CLIENT_H
@@ -28,6 +30,7 @@ struct door_client_setup {
 };
 
 struct door_client *door_client_new(const struct door_client_setup *setup);
+/* Questions that are open get no event. */
 void door_client_free(struct door_client **client);
 /* Never NULL. plan borrowed for the call. */
 struct door_question *door_client_ask(struct door_client *client,
@@ -36,6 +39,9 @@ struct door_question *door_client_ask(struct door_client *client,
 void door_question_cancel(struct door_question **question);
 void door_client_report(struct door_client *client, const char *domain, const char *host,
 	enum policy_reason reason);
+/* What postern-policyd found when it asked whether DNSSEC validation works (enum dns_check_result);
+ * -1: it has not told yet. *ret_words: its sentence, borrowed. */
+int door_client_self_check(const struct door_client *client, const char **ret_words);
 /* After a reload: forget all plans. Authorities are asked anew from now on. */
 void door_client_forget(struct door_client *client, const struct door_authorities *authorities);
 

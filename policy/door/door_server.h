@@ -16,6 +16,9 @@ struct door_server;
 struct door_server *door_server_new(struct tlsio_loop *loop, int listen_fd,
 	struct plan_service *service);
 void door_server_free(struct door_server **server);
+/* New questions go there (borrowed); those in flight stay with the service they were asked of. Every
+ * client is told to forget its plans: call it after every change of rules, with the same service too. */
+void door_server_set_service(struct door_server *server, struct plan_service *service);
 /* What the start-up self-check found (enum dns_check_result): told to every client. */
 void door_server_set_check(struct door_server *server, int result, const char *words);
 size_t door_server_client_count(const struct door_server *server);

@@ -14,7 +14,7 @@ int door_wire_split(struct str bytes, size_t most, struct door_frame *ret, size_
 	if (bytes.length < 4)
 		return 0;
 	size_t length = codec_get_u32(bytes.at);
-	if (length < DOOR_HEAD_BYTES - 4)
+	if (length < DOOR_WIRE_HEAD_BYTES - 4)
 		return err_set(err, ERR_PEER, "a frame of %zu bytes, which is too short", length);
 	if (length > most)
 		return err_set(err, ERR_LIMIT, "a frame of %zu bytes; at most %zu are taken", length,
@@ -22,11 +22,11 @@ int door_wire_split(struct str bytes, size_t most, struct door_frame *ret, size_
 	if (bytes.length < 4 + length)
 		return 0;
 	unsigned kind = (unsigned char)bytes.at[4];
-	if (kind < DOOR_HELLO || kind > DOOR_SELF_CHECK)
+	if (kind < DOOR_HELLO || kind > DOOR_FORGET)
 		return err_set(err, ERR_PEER, "a frame of unknown kind %u", kind);
 	ret->kind = (enum door_kind)kind;
 	ret->id = codec_get_u32(bytes.at + 5);
-	ret->body = str_from(bytes.at + DOOR_HEAD_BYTES, length + 4 - DOOR_HEAD_BYTES);
+	ret->body = str_from(bytes.at + DOOR_WIRE_HEAD_BYTES, length + 4 - DOOR_WIRE_HEAD_BYTES);
 	*ret_bytes = 4 + length;
 	return 1;
 }
@@ -110,6 +110,13 @@ void door_wire_self_check(struct buf *into, int result, const char *words)
 	door_out_begin(&out, into, DOOR_SELF_CHECK, 0);
 	door_out_u8(&out, (unsigned)result & 0xff);
 	door_out_line(&out, words ? words : "", WORDS_BYTES_MOST);
+	door_out_end(&out);
+}
+
+void door_wire_forget(struct buf *into)
+{
+	struct door_out out;
+	door_out_begin(&out, into, DOOR_FORGET, 0);
 	door_out_end(&out);
 }
 

@@ -17,6 +17,7 @@
 
 enum {
 	DOOR_FORMAT = 1,
+	DOOR_WIRE_HEAD_BYTES = 9,	     /* of a frame, before its body */
 	DOOR_QUESTION_BYTES_MOST = 4096,     /* a frame to the server */
 	DOOR_PLAN_BYTES_MOST = 1024 * 1024,  /* a frame to the client */
 	DOOR_NAME_BYTES_MOST = 255,
@@ -29,6 +30,7 @@ enum door_kind {
 	DOOR_PLAN = 3,	   /* policy_plan */
 	DOOR_REPORT = 4,   /* domain, host, policy_reason: a delivery under a policy in testing mode */
 	DOOR_SELF_CHECK = 5, /* to the client, after HELLO: u8 dns_check_result, words */
+	DOOR_FORGET = 6,     /* to the client: other rules are in force, plans kept are void */
 };
 
 struct door_frame {
@@ -49,6 +51,7 @@ void door_wire_plan(struct buf *into, uint32_t id, const struct policy_plan *pla
 void door_wire_report(struct buf *into, const char *domain, const char *host,
 	enum policy_reason reason);
 void door_wire_self_check(struct buf *into, int result, const char *words);
+void door_wire_forget(struct buf *into);
 
 /* Another format than ours is no error of the frame: the caller compares. */
 int door_wire_read_hello(struct str body, unsigned *ret_format, struct err *err);
