@@ -5,7 +5,10 @@
 
 #include "libtlsio/base/conf.h"
 #include "libtlsio/base/mem.h"
+#include "policy/policy_date.h"
 #include "policy/policy_domain.h"
+
+enum { REASON_BYTES = 200 }; /* it ends up in explanations and logs */
 
 static cfg_opt_t outbound_options[] = {
 	CFG_STR("require", "may", CFGF_NONE),
@@ -13,6 +16,8 @@ static cfg_opt_t outbound_options[] = {
 	CFG_STR_LIST("names", NULL, CFGF_NONE),
 	CFG_STR("authority", NULL, CFGF_NONE),
 	CFG_STR_LIST("key-pins", NULL, CFGF_NONE),
+	CFG_BOOL("dane", cfg_true, CFGF_NONE),
+	CFG_BOOL("mta-sts", cfg_true, CFGF_NONE),
 	CFG_END(),
 };
 
@@ -29,6 +34,18 @@ cfg_opt_t *policy_settings_domain_options(void)
 	static cfg_opt_t options[] = {
 		CFG_SEC("outbound", outbound_options, CFGF_NONE),
 		CFG_SEC("inbound", inbound_options, CFGF_NONE),
+		CFG_END(),
+	};
+	return options;
+}
+
+cfg_opt_t *policy_settings_exception_options(void)
+{
+	static cfg_opt_t options[] = {
+		CFG_STR("require", NULL, CFGF_NONE),
+		CFG_STR("minimum", "TLS1.2", CFGF_NONE),
+		CFG_STR("reason", NULL, CFGF_NONE),
+		CFG_STR("until", NULL, CFGF_NONE),
 		CFG_END(),
 	};
 	return options;
@@ -125,16 +142,24 @@ static int check_outbound(cfg_t *section, enum policy_level level, struct err *e
 				       : cfg_size(section, only_verify[i]) > 0;
 		if (is_given)
 			return conf_error(section, only_verify[i], err,
-				"does nothing with require = \"%s\": write require = \"verify\"",
-				policy_level_name(level));
+				"does nothing with require = \"%s\": write require = \"verify\"%s",
+				policy_level_name(level),
+				level >= POLICY_LEVEL_DANE
+					? ", beside which DANE holds wherever there are TLSA records"
+					: "");
 	}
+	if (level >= POLICY_LEVEL_DANE && !cfg_getbool(section, "dane"))
+		return conf_error(section, "dane", err,
+			"is false, but require = \"%s\": leave dane out, or write require = \"may\"",
+			policy_level_name(level));
 	return 0;
 }
 
-static int read_authority(cfg_t *section, struct policy_requirement *r,
-	const struct policy_settings_authorities *authorities, struct err *err)
+/* option: where the name stands, or what makes one needed. name NULL: none given. */
+static int read_authority(cfg_t *section, const char *option, const char *name,
+	struct policy_requirement *r, const struct policy_settings_authorities *authorities,
+	struct err *err)
 {
-	const char *name = cfg_getstr(section, "authority");
 	/* A pin alone decides unless an authority is asked for too. */
 	if (r->level != POLICY_LEVEL_VERIFY || (!name && r->pin_count > 0))
 		return 0;
@@ -142,33 +167,96 @@ static int read_authority(cfg_t *section, struct policy_requirement *r,
 	name = name ? name : "system";
 	r->trust = authorities->load(authorities->ctx, section, name, r->trust_sha256, &why);
 	if (!r->trust)
-		return conf_error(section, "authority", err, "%s", why.text);
+		return conf_error(section, option, err, "%s", why.text);
 	r->trust_name = mem_dup(name);
 	return 0;
 }
 
-struct policy_requirement *policy_settings_read_outbound(cfg_t *outbound, const char *source,
-	const struct policy_settings_authorities *authorities, struct err *err)
+int policy_settings_read_outbound(cfg_t *outbound, const char *source,
+	const struct policy_settings_authorities *authorities, struct policy_rule *ret,
+	struct err *err)
 {
-	static const char *const levels[] = { "none", "may", "encrypt", "verify", NULL };
+	static const char *const levels[] = { "none", "may", "encrypt", "verify", "dane",
+		"dane-only", NULL };
 	struct policy_requirement r = { .source = mem_dup(source) };
-	struct policy_requirement *made = NULL;
 	int level;
+	*ret = (struct policy_rule){ .uses_dane = cfg_getbool(outbound, "dane"),
+		.uses_sts = cfg_getbool(outbound, "mta-sts") };
 	if (conf_choice(outbound, "require", levels, &level, err) == 0 &&
 		read_version(outbound, &r.minimum, err) == 0 &&
 		check_outbound(outbound, (enum policy_level)level, err) == 0 &&
 		read_names(outbound, "names", &r.names, &r.name_count, err) == 0 &&
 		read_pins(outbound, &r.pins, &r.pin_count, err) == 0) {
 		r.level = (enum policy_level)level;
-		if (read_authority(outbound, &r, authorities, err) == 0)
-			made = policy_requirement_new(&r);
+		if (read_authority(outbound, "authority", cfg_getstr(outbound, "authority"), &r,
+			    authorities, err) == 0)
+			ret->requirement = policy_requirement_new(&r);
 	}
 	free_names(r.names, r.name_count);
 	free(r.pins);
 	free(r.source);
 	free(r.trust_name);
 	tlsio_trust_unref(&r.trust);
-	return made;
+	return ret->requirement ? 0 : -1;
+}
+
+static int read_until(cfg_t *exception, int64_t *ret_s, struct err *err)
+{
+	const char *text = cfg_getstr(exception, "until");
+	if (!text || !text[0])
+		return conf_error(exception, "until", err,
+			"is missing: an exception needs an end, as until = \"2026-12-31\"");
+	if (!policy_date_parse_end(str_of(text), ret_s))
+		return conf_error(exception, "until", err,
+			"is \"%.40s\": write a day like \"2026-12-31\" (all of it, UTC) or a time like "
+			"\"2026-12-31T18:00:00Z\"",
+			text);
+	return 0;
+}
+
+static int read_reason(cfg_t *exception, const char **ret, struct err *err)
+{
+	*ret = cfg_getstr(exception, "reason");
+	if (!*ret || !(*ret)[strspn(*ret, " \t")])
+		return conf_error(exception, "reason", err,
+			"is missing: say for whoever comes next why this exception is there");
+	if (strlen(*ret) > REASON_BYTES)
+		return conf_error(exception, "reason", err, "is longer than %d bytes", REASON_BYTES);
+	return 0;
+}
+
+int policy_settings_read_exception(cfg_t *exception, const char *source,
+	const struct policy_settings_authorities *authorities, struct policy_rule *ret,
+	struct err *err)
+{
+	static const char *const levels[] = { "none", "may", "encrypt", "verify", NULL };
+	struct policy_requirement r = { .source = (char *)(uintptr_t)source };
+	const char *reason;
+	int level;
+	*ret = (struct policy_rule){ .is_exception = true };
+	if (!cfg_getstr(exception, "require"))
+		return conf_error(exception, "require", err,
+			"is missing: say what holds instead, as require = \"may\"");
+	if (conf_choice(exception, "require", levels, &level, err) < 0 ||
+		read_version(exception, &r.minimum, err) < 0 ||
+		read_reason(exception, &reason, err) < 0 ||
+		read_until(exception, &ret->until_s, err) < 0)
+		return -1;
+	r.level = (enum policy_level)level;
+	if (read_authority(exception, "require", NULL, &r, authorities, err) < 0)
+		return -1;
+	ret->requirement = policy_requirement_new(&r);
+	ret->reason = mem_dup(reason);
+	free(r.trust_name);
+	tlsio_trust_unref(&r.trust);
+	return 0;
+}
+
+void policy_settings_clear_rule(struct policy_rule *rule)
+{
+	policy_requirement_unref(&rule->requirement);
+	free(rule->reason);
+	rule->reason = NULL;
 }
 
 void policy_settings_clear_inbound(struct policy_inbound_demand *demand)

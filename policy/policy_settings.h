@@ -1,4 +1,4 @@
-/* policy_settings: the sections `domain`, `client` and `relay-certificates` of the file.
+/* policy_settings: the sections `domain`, `exception`, `client` and `relay-certificates` of the file.
  *
  * For:     smtpd/config, which puts what is read here into policy_rules and policy_inbound.
  * Errors:  "file:line: in domain "x": 'option' ...", see base/conf.h.
@@ -11,7 +11,7 @@
 
 #include "libtlsio/base/err.h"
 #include "policy/policy_inbound.h"
-#include "policy/policy_requirement.h"
+#include "policy/policy_rules.h"
 
 /* Where authorities come from; this room reads no file. */
 struct policy_settings_authorities {
@@ -24,12 +24,20 @@ struct policy_settings_authorities {
 
 /* Tables for CFG_SEC; libConfuse copies them. */
 cfg_opt_t *policy_settings_domain_options(void);
+cfg_opt_t *policy_settings_exception_options(void);
 cfg_opt_t *policy_settings_client_options(void);
 cfg_opt_t *policy_settings_relay_certificates_options(void);
 
-/* An `outbound` section. source: where it stands, for the words of a verdict. Gives. */
-struct policy_requirement *policy_settings_read_outbound(cfg_t *outbound, const char *source,
-	const struct policy_settings_authorities *authorities, struct err *err);
+/* An `outbound` section. source: where it stands, for the words of a verdict. Copied by
+ * policy_rules, so clear it afterwards. */
+int policy_settings_read_outbound(cfg_t *outbound, const char *source,
+	const struct policy_settings_authorities *authorities, struct policy_rule *ret,
+	struct err *err);
+/* An `exception` section; the same. Whether it has ended is not looked at. */
+int policy_settings_read_exception(cfg_t *exception, const char *source,
+	const struct policy_settings_authorities *authorities, struct policy_rule *ret,
+	struct err *err);
+void policy_settings_clear_rule(struct policy_rule *rule);
 /* An `inbound` section; copied by policy_inbound, so clear it afterwards. */
 int policy_settings_read_inbound(cfg_t *inbound, const char *source,
 	struct policy_inbound_demand *ret, struct err *err);

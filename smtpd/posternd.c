@@ -61,6 +61,11 @@ static int load(void *ctx, const char *path, const uint8_t *ticket_secret,
 	struct config *config = config_load(path, &source, ticket_secret, err);
 	if (!config)
 		return -1;
+	if (config->listener_count == 0) {
+		config_unref(&config);
+		return err_set(err, ERR_INPUT,
+			"%s: no listen section: add  listen \"0.0.0.0:25\" { }", path);
+	}
 	for (char **warning = config->warnings; *warning; warning++)
 		log_say(LOG_LEVEL_WARNING, "config-warning", "%s", *warning);
 	plan(config, ret);

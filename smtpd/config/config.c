@@ -112,10 +112,24 @@ struct config *config_load(const char *path, const struct config_source *source,
 	config->files = mem_zero(sizeof(*config->files));
 	config->warnings = mem_zero(sizeof(*config->warnings));
 	if (config_parse(&l, path, err) < 0 || read_house(&l, err) < 0 || read_rooms(&l, err) < 0 ||
-		config_tls_read(&l, err) < 0 || config_rules_read(&l, err) < 0)
+		config_tls_read(&l, err) < 0 || config_rules_read(&l, err) < 0 ||
+		config_brain_read(&l, err) < 0)
 		config_unref(&config);
 	config_loading_clear(&l);
 	return config;
+}
+
+struct tlsio_trust *config_find_authority(const struct config *config, const char *name,
+	const uint8_t sha256[32])
+{
+	bool is_system = strcmp(name, "system") == 0;
+	for (size_t i = 0; i < config->authority_count; i++) {
+		const struct config_authority *a = &config->authorities[i];
+		if (strcmp(a->name, name) == 0 &&
+			(is_system || memcmp(a->sha256, sha256, sizeof(a->sha256)) == 0))
+			return a->trust;
+	}
+	return NULL;
 }
 
 struct config *config_ref(struct config *config)
@@ -129,6 +143,15 @@ static void free_texts(char **texts)
 	for (char **text = texts; text && *text; text++)
 		free(*text);
 	free(texts);
+}
+
+static void free_authorities(struct config *config)
+{
+	for (size_t i = 0; i < config->authority_count; i++) {
+		free(config->authorities[i].name);
+		tlsio_trust_unref(&config->authorities[i].trust);
+	}
+	free(config->authorities);
 }
 
 void config_unref(struct config **ref)
@@ -150,6 +173,10 @@ void config_unref(struct config **ref)
 	policy_rules_unref(&config->rules);
 	policy_inbound_unref(&config->inbound);
 	tlsio_certstore_unref(&config->present);
+	dns_settings_clear(&config->dns);
+	sts_settings_clear(&config->sts);
+	tlsio_trust_unref(&config->sts_trust);
+	free_authorities(config);
 	free_texts(config->files);
 	free_texts(config->warnings);
 	free(config->run_directory);

@@ -19,8 +19,10 @@
 #include "libtlsio/tlsio_resume.h"
 #include "libtlsio/tlsio_server.h"
 #include "libtlsio/tlsio_trust.h"
+#include "policy/dns/dns_settings.h"
 #include "policy/policy_inbound.h"
 #include "policy/policy_rules.h"
+#include "policy/sts/sts_settings.h"
 #include "smtpd/relay/relay_routes.h"
 #include "smtpd/relay/relay_settings.h"
 #include "smtpd/sched/sched_settings.h"
@@ -49,6 +51,13 @@ struct config_listener {
 	struct tlsio_server *tls_no_tickets; /* for clients that get none */
 };
 
+/* Authorities that some part of the file names. */
+struct config_authority {
+	char *name;	       /* as written there, or "system" */
+	uint8_t sha256[32];    /* of what it holds */
+	struct tlsio_trust *trust;
+};
+
 struct config {
 	unsigned references;
 	char *path;
@@ -60,7 +69,7 @@ struct config {
 	enum log_target log_target;
 	enum log_format log_format;
 	enum log_level log_level;
-	struct config_listener *listeners;
+	struct config_listener *listeners; /* none: a file for postern-policyd alone */
 	size_t listener_count;
 	struct session_settings session;
 	struct spool_settings spool;
@@ -69,6 +78,14 @@ struct config {
 	struct relay_routes *routes;
 	struct policy_rules *rules;
 	struct policy_inbound *inbound;
+	struct dns_settings dns;
+	struct sts_settings sts;
+	struct tlsio_trust *sts_trust; /* config_sts_authority */
+	uint8_t sts_sha256[32];
+	/* Some mail goes by MX or DANE, so plans are needed; or there are no listeners. */
+	bool wants_policyd;
+	struct config_authority *authorities;
+	size_t authority_count;
 	struct tlsio_certstore *present; /* client certificate for relaying; may be NULL */
 	char **files;	       /* every file read, for watching and bundling; NULL-terminated */
 	char **warnings;       /* what works but is probably not meant; NULL-terminated */
@@ -79,6 +96,14 @@ struct config {
  * that file's directory. `posternctl check-config` is this call and a look at warnings. */
 struct config *config_load(const char *path, const struct config_source *source,
 	const uint8_t *ticket_secret, struct err *err);
+/* The authorities of this name and content, for a requirement that came by wire: shared, so ref it;
+ * NULL when the file names none such. Of "system" the content may be another: the machine's roots
+ * were renewed between two starts. */
+struct tlsio_trust *config_find_authority(const struct config *config, const char *name,
+	const uint8_t sha256[32]);
+/* Those behind config->sts.authority. Gives; NULL and err when this machine has none. */
+struct tlsio_trust *config_sts_authority(const struct config *config, uint8_t ret_sha256[32],
+	struct err *err);
 struct config *config_ref(struct config *config);
 void config_unref(struct config **config);
 

@@ -7,10 +7,8 @@
 #include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_digest.h"
 
-enum { AUTHORITY_BYTES = 8 << 20 };
-
-struct config_authority {
-	struct config_authority *next;
+struct config_loaded {
+	struct config_loaded *next;
 	struct tlsio_trust *trust;
 	uint8_t sha256[32];
 	char name[]; /* the path it was read from, or "system" */
@@ -67,7 +65,7 @@ static struct tlsio_trust *load_file(struct config_loading *l, const char *path,
 {
 	struct buf pem = { 0 };
 	struct tlsio_trust *trust = NULL;
-	if (config_loading_read(l, path, AUTHORITY_BYTES, &pem, err) == 0) {
+	if (config_loading_read(l, path, CONFIG_AUTHORITY_BYTES, &pem, err) == 0) {
 		trust = tlsio_trust_pem(path, buf_str(&pem), err);
 		tlsio_digest_sha256(buf_str(&pem), ret_sha256);
 	}
@@ -75,40 +73,64 @@ static struct tlsio_trust *load_file(struct config_loading *l, const char *path,
 	return trust;
 }
 
+static struct config_loaded *load_authority(struct config_loading *l, const char *path,
+	struct err *err)
+{
+	uint8_t sha256[32] = { 0 };
+	struct tlsio_trust *trust = strcmp(path, "system") == 0 ? load_system(l, sha256, err)
+								 : load_file(l, path, sha256, err);
+	if (!trust)
+		return NULL;
+	struct config_loaded *a = mem_zero(sizeof(*a) + strlen(path) + 1);
+	memcpy(a->name, path, strlen(path) + 1);
+	memcpy(a->sha256, sha256, sizeof(sha256));
+	a->trust = trust;
+	a->next = l->loaded;
+	l->loaded = a;
+	return a;
+}
+
+/* Under the name as written: that is what requirements call it. */
+static void list_authority(struct config *config, const char *name, const struct config_loaded *a)
+{
+	for (size_t i = 0; i < config->authority_count; i++) {
+		const struct config_authority *known = &config->authorities[i];
+		if (strcmp(known->name, name) == 0 &&
+			memcmp(known->sha256, a->sha256, sizeof(a->sha256)) == 0)
+			return;
+	}
+	config->authorities = mem_resize_array(config->authorities, config->authority_count + 1,
+		sizeof(*config->authorities));
+	struct config_authority *added = &config->authorities[config->authority_count++];
+	added->name = mem_dup(name);
+	memcpy(added->sha256, a->sha256, sizeof(a->sha256));
+	added->trust = tlsio_trust_ref(a->trust);
+}
+
 struct tlsio_trust *config_loading_authority(struct config_loading *l, const cfg_t *place,
 	const char *name, uint8_t ret_sha256[32], struct err *err)
 {
-	bool is_system = strcmp(name, "system") == 0;
-	char *path = is_system ? mem_dup(name)
-			       : config_text_path(place->filename ? place->filename : "", name);
-	struct config_authority *a = l->authorities;
+	char *path = strcmp(name, "system") == 0
+		? mem_dup(name)
+		: config_text_path(place->filename ? place->filename : "", name);
+	struct config_loaded *a = l->loaded;
 	while (a && strcmp(a->name, path) != 0)
 		a = a->next;
-	if (!a) {
-		uint8_t sha256[32] = { 0 };
-		struct tlsio_trust *trust =
-			is_system ? load_system(l, sha256, err) : load_file(l, path, sha256, err);
-		if (trust) {
-			a = mem_zero(sizeof(*a) + strlen(path) + 1);
-			memcpy(a->name, path, strlen(path) + 1);
-			memcpy(a->sha256, sha256, sizeof(sha256));
-			a->trust = trust;
-			a->next = l->authorities;
-			l->authorities = a;
-		}
-	}
+	if (!a)
+		a = load_authority(l, path, err);
 	free(path);
 	if (!a)
 		return NULL;
+	list_authority(l->config, name, a);
 	memcpy(ret_sha256, a->sha256, sizeof(a->sha256));
 	return tlsio_trust_ref(a->trust);
 }
 
 void config_loading_clear(struct config_loading *l)
 {
-	while (l->authorities) {
-		struct config_authority *a = l->authorities;
-		l->authorities = a->next;
+	while (l->loaded) {
+		struct config_loaded *a = l->loaded;
+		l->loaded = a->next;
 		tlsio_trust_unref(&a->trust);
 		free(a);
 	}

@@ -15,7 +15,7 @@
 #include "smtpd/config/config.h"
 #include "smtpd/config/config_text.h"
 
-struct config_authority;
+struct config_loaded;
 
 struct config_loading {
 	struct config *config; /* being filled */
@@ -23,13 +23,16 @@ struct config_loading {
 	const uint8_t *ticket_secret;
 	struct config_text text;
 	cfg_t *cfg; /* all but the sections of config_parse_is_alone; annotated */
-	struct config_authority *authorities;
+	struct config_loaded *loaded; /* authorities, by path */
 	size_t file_count;
 	size_t warning_count;
 	bool has_route;
+	bool has_mx_route, has_host_route, has_dane_rule;
 	/* The first place that demands a client's certificate, "file:line"; NULL none. */
 	char *wants_client_certificates;
 };
+
+enum { CONFIG_AUTHORITY_BYTES = 8 << 20 };
 
 /* path as it is. Appends to ret. */
 int config_loading_read(struct config_loading *l, const char *path, size_t max_bytes,
@@ -55,5 +58,6 @@ int config_parse_each(struct config_loading *l, const char *name,
 /* The parts of the file, in order. */
 int config_tls_read(struct config_loading *l, struct err *err);   /* listen, certificate */
 int config_rules_read(struct config_loading *l, struct err *err); /* domain, client, route */
+int config_brain_read(struct config_loading *l, struct err *err); /* resolver, mta-sts */
 
 #endif

@@ -3,7 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include "policy/dns/dns_settings.h"
 #include "policy/policy_settings.h"
+#include "policy/sts/sts_settings.h"
 #include "smtpd/relay/relay_settings.h"
 #include "smtpd/sched/sched_settings.h"
 #include "smtpd/session/session_settings.h"
@@ -71,6 +73,9 @@ cfg_opt_t *config_options(void)
 		CFG_SEC("relay-certificates", policy_settings_relay_certificates_options(),
 			CFGF_NONE),
 		CFG_SEC("domain", policy_settings_domain_options(), titled),
+		CFG_SEC("exception", policy_settings_exception_options(), titled),
+		CFG_SEC("resolver", dns_settings_options(), CFGF_NONE),
+		CFG_SEC("mta-sts", sts_settings_options(), CFGF_NONE),
 		CFG_SEC("route", route_options, titled),
 		CFG_SEC("relay", relay_options(), CFGF_NONE),
 		CFG_SEC("session", session_settings_options(), CFGF_NONE),

@@ -69,7 +69,7 @@ static cfg_t *parse_piece(struct piece *piece, cfg_opt_t *options, struct err *e
 
 bool config_parse_is_alone(const struct config_statement *statement)
 {
-	static const char *const names[] = { "domain", "client", "route" };
+	static const char *const names[] = { "domain", "exception", "client", "route" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcmp(statement->name, names[i]) == 0)
 			return true;

@@ -256,10 +256,12 @@ static int read_listeners(struct config_loading *l, struct certificates *c, stru
 {
 	struct config *config = l->config;
 	unsigned count = cfg_size(l->cfg, "listen");
+	config->listeners = mem_zero((count + 1) * sizeof(*config->listeners));
 	if (count == 0)
-		return err_set(err, ERR_INPUT,
-			"%s: no listen section: add  listen \"0.0.0.0:25\" { }", config->path);
-	config->listeners = mem_zero(count * sizeof(*config->listeners));
+		config_loading_warn(l,
+			"%s: no listen section: this file is good for postern-policyd alone; for "
+			"posternd add  listen \"0.0.0.0:25\" { }",
+			config->path);
 	for (unsigned i = 0; i < count; i++) {
 		cfg_t *section = cfg_getnsec(l->cfg, "listen", i);
 		config->listener_count = i + 1;

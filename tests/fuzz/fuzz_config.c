@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct config_source source = memory_source_as_config_source(&files);
 	struct config *config = config_load("postern.conf", &source, NULL, &err);
 	/* Either a whole config, or a reason. */
-	if (config ? !config->hostname || config->listener_count == 0 || !config->routes
+	if (config ? !config->hostname || !config->routes || !config->dns.trust_anchor
 		   : err.kind == ERR_NONE || !err.text[0])
 		abort();
 	config_unref(&config);

@@ -306,7 +306,37 @@ static const struct {
 	{ "domain \"example.org\" { }", "says nothing" },
 	{ "domain \"a b\" { outbound { } }", "is not a domain name" },
 	{ "domain \"example.org\" { outbound { require = tls } }",
+		"must be one of none, may, encrypt, verify, dane, dane-only" },
+	{ "domain \"example.org\" { outbound { require = dane\n dane = false } }",
+		":3: in outbound: 'dane' is false, but require = \"dane\": leave dane out" },
+	{ "domain \"example.org\" { outbound { require = dane-only key-pins = {\"00\"} } }",
+		"write require = \"verify\", beside which DANE holds" },
+	{ "exception \"example.org\" { reason = x until = \"2999-01-01\" }", "'require' is missing" },
+	{ "exception \"example.org\" { require = may until = \"2999-01-01\" }",
+		"'reason' is missing: say for whoever comes next" },
+	{ "exception \"example.org\" { require = may reason = \" \" until = \"2999-01-01\" }",
+		"'reason' is missing" },
+	{ "exception \"example.org\" { require = may reason = x }", "'until' is missing" },
+	{ "exception \"example.org\" { require = may reason = x\n until = \"2026-02-30\" }",
+		":3: in exception \"example.org\": 'until' is \"2026-02-30\": write a day" },
+	{ "exception \"example.org\" { require = dane reason = x until = \"2999-01-01\" }",
 		"must be one of none, may, encrypt, verify" },
+	{ "exception \"*\" { require = may reason = x until = \"2999-01-01\" }",
+		":2: in exception \"*\": an exception for \"*\" would switch everything off" },
+	{ "exception \"A.example\" { require = may reason = x until = \"2999-01-01\" }\n"
+	  "exception \"a.example.\" { require = may reason = x until = \"2999-01-01\" }",
+		":3: in exception \"a.example.\": domain \"a.example\" has an exception already" },
+	{ "exception \"example.org\" { require = verify reason = x until = \"2999-01-01\" }",
+		"'require' this machine has no roots" },
+	{ "exception \"example.org\" { require = may names = {a} }", "there is no \"names\"" },
+	{ "resolver {\n trust-anchor = \"/none.key\" }",
+		":3: in resolver: 'trust-anchor' /none.key: No such file" },
+	{ "resolver { forward = {x} }", ":2: in resolver: 'forward'" },
+	{ "resolver { stub { } }", "\"stub\" needs a title" },
+	{ "mta-sts { authority = \"none.pem\" }",
+		":2: in mta-sts: 'authority' /etc/postern/none.pem: No such file" },
+	{ "mta-sts { authority = \"no.pem\" }", ":2: in mta-sts: 'authority' /etc/postern/no.pem" },
+	{ "mta-sts { cache = \"x\" }", "write a path from the root" },
 	{ "domain \"example.org\" { outbound { minimum = \"TLS1.1\" } }", "\"TLS1.2\" or \"TLS1.3\"" },
 	{ "domain \"example.org\" { outbound { require = encrypt names = {a} } }",
 		"'names' does nothing with require = \"encrypt\"" },
@@ -364,12 +394,16 @@ static void refuses_with_place_cause_and_remedy(void **state)
 	}
 }
 
-static void a_listener_is_needed(void **state)
+/* postern-policyd beside another mail server takes no mail; posternd itself refuses such a file. */
+static void a_file_without_listeners_is_for_policyd_alone(void **state)
 {
 	(void)state;
-	struct err err;
-	assert_null(load_str(STR(BASE), &err));
-	assert_non_null(strstr(err.text, "no listen section: add"));
+	struct config *c = load_good(BASE);
+	assert_int_equal(c->listener_count, 0);
+	assert_true(c->wants_policyd);
+	assert_true(has_warning(c, "no listen section: this file is good for postern-policyd alone"));
+	assert_false(has_warning(c, "no route section"));
+	config_unref(&c);
 }
 
 static void a_full_hostname_is_needed(void **state)
@@ -451,6 +485,11 @@ static void warns_of_what_is_probably_not_meant(void **state)
 		{ LISTEN "domain \"a.example\" { outbound { require = verify authority = \"ca.pem\" } }\n"
 			 "route \"a.example\" { to = \"smtp 192.0.2.1:25\" }",
 			":4: route \"a.example\" leads to an address" },
+		{ LISTEN "domain \"a.example\" { outbound { require = dane-only } }\n"
+			 "route \"a.example\" { to = \"smtp 192.0.2.1:25\" }",
+			"an address has no TLSA records" },
+		{ LISTEN "\nexception \"a.example\" { require = may reason = x until = \"2020-02-29\" }",
+			":4: the exception for \"a.example\" is over (until 2020-02-29)" },
 	};
 	files.exposed = "/etc/postern/mx.key";
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -491,6 +530,153 @@ static void other_roots_of_the_machine_are_another_demand(void **state)
 		buf_release(&roots);
 	}
 	assert_string_not_equal(fingerprints[0], fingerprints[1]);
+	files.count--;
+}
+
+static void rules_say_whether_dane_and_mta_sts_count(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *words;
+		enum policy_level level;
+		bool uses_dane, uses_sts;
+	} rows[] = {
+		{ "", POLICY_LEVEL_MAY, true, true },
+		{ "require = dane", POLICY_LEVEL_DANE, true, true },
+		{ "require = dane-only mta-sts = no", POLICY_LEVEL_DANE_ONLY, true, false },
+		{ "require = none dane = off", POLICY_LEVEL_NONE, false, true },
+		{ "require = encrypt dane = true mta-sts = false", POLICY_LEVEL_ENCRYPT, true, false },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf content = { 0 };
+		buf_printf(&content, LISTEN "domain \"a.example\" { outbound { %s } }", rows[i].words);
+		struct config *c = load_good(buf_text(&content));
+		const struct policy_rule *rule = policy_rules_find(c->rules, STR("a.example"), 0);
+		assert_int_equal(rule->requirement->level, rows[i].level);
+		assert_int_equal(rule->uses_dane, rows[i].uses_dane);
+		assert_int_equal(rule->uses_sts, rows[i].uses_sts);
+		assert_false(rule->is_exception);
+		config_unref(&c);
+		buf_release(&content);
+	}
+}
+
+static void an_exception_carries_its_reason_and_its_end(void **state)
+{
+	(void)state;
+	struct config *c = load_good(LISTEN
+		"domain \"a.example\" { outbound { require = dane-only } }\n"
+		"exception \"a.example\" { require = encrypt minimum = \"TLS1.3\" until = \"2026-12-31\"\n"
+		"	reason = \"renewed in January\" }\n");
+	const int64_t end_s = 1798761600; /* 2027-01-01T00:00:00Z */
+	const struct policy_rule *rule = policy_rules_find(c->rules, STR("a.example"), end_s - 1);
+	assert_true(rule->is_exception);
+	assert_false(rule->uses_dane || rule->uses_sts);
+	assert_int_equal(rule->requirement->level, POLICY_LEVEL_ENCRYPT);
+	assert_int_equal(rule->requirement->minimum, TLSIO_TLS13);
+	assert_string_equal(rule->requirement->source, "postern.conf:4 exception \"a.example\"");
+	assert_string_equal(rule->reason, "renewed in January");
+	assert_int_equal(rule->until_s, end_s);
+	rule = policy_rules_find(c->rules, STR("a.example"), end_s);
+	assert_false(rule->is_exception);
+	assert_int_equal(rule->requirement->level, POLICY_LEVEL_DANE_ONLY);
+	config_unref(&c);
+}
+
+static void an_exception_may_verify_by_the_machines_roots(void **state)
+{
+	(void)state;
+	memory_source_put(&files, "system", str_of(pems[6]));
+	struct config *c = load_good(LISTEN "exception \"a.example\" { require = verify reason = x "
+					    "until = \"2999-01-01\" }");
+	const struct policy_rule *rule = policy_rules_find(c->rules, STR("a.example"), 0);
+	assert_string_equal(rule->requirement->trust_name, "system");
+	assert_non_null(rule->requirement->trust);
+	assert_true(has_warning(c, ":3: the exception for \"a.example\" goes on until 2999-01-01, more "
+				   "than a year"));
+	config_unref(&c);
+	files.count--;
+}
+
+static void reads_resolver_and_mta_sts(void **state)
+{
+	(void)state;
+	memory_source_put(&files, "/etc/root.key", STR(". 172800 IN DNSKEY 257 3 8 AwEA"));
+	struct config *c = load_good(LISTEN
+		"resolver { forward = {\"192.0.2.53@5353\"} trust-anchor = \"/etc/root.key\"\n"
+		"	timeout = 5s stub \"corp.example\" { servers = {\"192.0.2.1\"} } check = {} }\n"
+		"mta-sts { cache = \"/c.db\" first-contact-wait = 3s authority = \"ca.pem\" }\n");
+	assert_string_equal(c->dns.forward[0], "192.0.2.53@5353");
+	assert_string_equal(c->dns.trust_anchor, "/etc/root.key");
+	assert_string_equal(c->dns.anchor_text, ". 172800 IN DNSKEY 257 3 8 AwEA");
+	assert_int_equal(c->dns.timeout_ms, 5000);
+	assert_string_equal(c->dns.stubs[0].zone, "corp.example");
+	assert_null(c->dns.check[0]);
+	assert_string_equal(c->sts.cache, "/c.db");
+	assert_int_equal(c->sts.first_wait_ms, 3000);
+	assert_string_equal(c->sts.authority, "ca.pem");
+	assert_string_equal(c->sts.authority_pem, pems[6]);
+	assert_true(has_file(c, "/etc/root.key"));
+	assert_true(has_file(c, "/etc/postern/ca.pem"));
+	uint8_t sha256[32];
+	struct err err;
+	struct tlsio_trust *trust = config_sts_authority(c, sha256, &err);
+	assert_non_null(trust);
+	assert_ptr_equal(trust, config_find_authority(c, "ca.pem", sha256));
+	tlsio_trust_unref(&trust);
+	config_unref(&c);
+}
+
+static void policyd_is_wanted_where_mail_goes_by_mx_or_dane(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *content;
+		bool is_wanted;
+	} rows[] = {
+		{ "route \"*\" { to = \"smtp a.example:25\" }", false },
+		{ "route \"*\" { to = \"mx\" }", true },
+		{ "route \"a.example\" { to = \"mx b.example\" } route \"*\" { to = \"smtp c:25\" }", true },
+		{ "domain \"a.example\" { outbound { require = dane } }\n"
+		  "route \"*\" { to = \"smtp a.example:25\" }", true },
+		{ "domain \".a.example\" { outbound { require = dane-only } }\n"
+		  "route \"*\" { to = \"lmtp a.example:24\" }", true },
+		{ "domain \"a.example\" { outbound { require = dane-only } }\n"
+		  "route \"a.example\" { to = \"maildir /m\" }", false },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf content = { 0 };
+		buf_printf(&content, LISTEN "%s", rows[i].content);
+		struct config *c = load_good(buf_text(&content));
+		if (c->wants_policyd != rows[i].is_wanted)
+			fail_msg("%s", rows[i].content);
+		/* What is lacking is told to those who need it. */
+		assert_int_equal(has_warning(c, "DANE is off"), rows[i].is_wanted);
+		assert_int_equal(has_warning(c, "no MTA-STS policy can be fetched: this machine has no "
+						"roots"), rows[i].is_wanted);
+		assert_null(c->dns.anchor_text);
+		config_unref(&c);
+		buf_release(&content);
+	}
+}
+
+static void finds_authorities_by_name_and_content(void **state)
+{
+	(void)state;
+	static const uint8_t foreign[32] = { 1 };
+	memory_source_put(&files, "system", str_of(pems[6]));
+	struct config *c = load_good(LISTEN
+		"domain \"a.example\" { outbound { require = verify authority = \"ca.pem\" } }\n"
+		"route \"*\" { to = \"mx\" }");
+	const struct policy_requirement *r =
+		policy_rules_find(c->rules, STR("a.example"), 0)->requirement;
+	assert_int_equal(c->authority_count, 2);
+	assert_ptr_equal(config_find_authority(c, "ca.pem", r->trust_sha256), r->trust);
+	assert_null(config_find_authority(c, "ca.pem", foreign));
+	assert_null(config_find_authority(c, "none.pem", r->trust_sha256));
+	/* The machine's roots are what they are here and now. */
+	assert_non_null(config_find_authority(c, "system", foreign));
+	config_unref(&c);
 	files.count--;
 }
 
@@ -542,7 +728,7 @@ int main(void)
 		cmocka_unit_test(reads_rules_with_their_places),
 		cmocka_unit_test(defaults_need_no_words),
 		cmocka_unit_test(refuses_with_place_cause_and_remedy),
-		cmocka_unit_test(a_listener_is_needed),
+		cmocka_unit_test(a_file_without_listeners_is_for_policyd_alone),
 		cmocka_unit_test(a_full_hostname_is_needed),
 		cmocka_unit_test(a_file_cut_off_inside_a_section_is_refused),
 		cmocka_unit_test(included_files_are_parts_of_one),
@@ -550,6 +736,12 @@ int main(void)
 		cmocka_unit_test(warns_of_what_is_probably_not_meant),
 		cmocka_unit_test(verify_takes_the_roots_of_the_machine),
 		cmocka_unit_test(other_roots_of_the_machine_are_another_demand),
+		cmocka_unit_test(rules_say_whether_dane_and_mta_sts_count),
+		cmocka_unit_test(an_exception_carries_its_reason_and_its_end),
+		cmocka_unit_test(an_exception_may_verify_by_the_machines_roots),
+		cmocka_unit_test(reads_resolver_and_mta_sts),
+		cmocka_unit_test(policyd_is_wanted_where_mail_goes_by_mx_or_dane),
+		cmocka_unit_test(finds_authorities_by_name_and_content),
 		cmocka_unit_test(routes_without_tls_are_exempt_from_verify),
 		cmocka_unit_test(ten_thousand_rules_are_no_burden),
 		cmocka_unit_test(reads_no_file_of_this_machine),
