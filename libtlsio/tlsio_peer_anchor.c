@@ -58,12 +58,28 @@ bool tlsio_peer_leads_to(const struct tlsio_peer *peer, size_t index)
 	return leads;
 }
 
+static bool is_strong_key(int algorithm, unsigned bits)
+{
+	return algorithm > 0 &&
+		gnutls_pk_bits_to_sec_param((gnutls_pk_algorithm_t)algorithm, bits) >=
+			GNUTLS_SEC_PARAM_MEDIUM;
+}
+
+/* The leaf is its own anchor: nobody's signature counts, but its dates, purpose and key do. */
+static unsigned faults_of_itself(gnutls_x509_crt_t leaf)
+{
+	unsigned bits = 0;
+	int algorithm = gnutls_x509_crt_get_pk_algorithm(leaf, &bits);
+	return tlsio_verify_alone(leaf, GNUTLS_KP_TLS_WWW_SERVER) |
+		(is_strong_key(algorithm, bits) ? 0 : TLSIO_CHAIN_WEAK);
+}
+
 /* The chain up to the anchor, as GnuTLS sorts it (a peer may send it in any order and with strangers
  * among it, RFC 8446 4.4.2): UNTRUSTED where it does not come there. */
 static unsigned faults_up_to(const struct parsed_chain *chain, gnutls_x509_crt_t anchor)
 {
 	if (gnutls_x509_crt_equals(chain->crts[0], anchor))
-		return tlsio_verify_alone(anchor, GNUTLS_KP_TLS_WWW_SERVER);
+		return faults_of_itself(anchor);
 	gnutls_x509_trust_list_t list;
 	if (gnutls_x509_trust_list_init(&list, 1) < 0 ||
 		gnutls_x509_trust_list_add_cas(list, &anchor, 1, 0) != 1)
@@ -127,10 +143,9 @@ static bool is_signed_by(gnutls_x509_crt_t crt, struct str der, gnutls_pubkey_t 
 		return false;
 	unsigned bits = 0;
 	int kind = gnutls_pubkey_get_pk_algorithm(key, &bits);
-	bool is_strong = gnutls_sign_is_secure2(
-				 (gnutls_sign_algorithm_t)algorithm, GNUTLS_SIGN_FLAG_SECURE_FOR_CERTS) &&
-		gnutls_pk_bits_to_sec_param((gnutls_pk_algorithm_t)kind, bits) >=
-			GNUTLS_SEC_PARAM_MEDIUM;
+	bool is_strong = is_strong_key(kind, bits) &&
+		gnutls_sign_is_secure2((gnutls_sign_algorithm_t)algorithm,
+			GNUTLS_SIGN_FLAG_SECURE_FOR_CERTS);
 	*ret_faults = is_strong ? 0 : TLSIO_CHAIN_WEAK;
 	return true;
 }

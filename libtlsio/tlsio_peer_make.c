@@ -2,12 +2,13 @@
 
 #include <stdlib.h>
 
-#include <gnutls/abstract.h>
 #include <gnutls/x509.h>
 
 #include "libtlsio/base/mem.h"
+#include "libtlsio/tlsio_der.h"
 #include "libtlsio/tlsio_digest.h"
 #include "libtlsio/tlsio_iana.h"
+#include "libtlsio/tlsio_ocsp.h"
 #include "libtlsio/tlsio_verify.h"
 
 enum { MAX_CHAIN = 16, MAX_SERVER_NAME_BYTES = 255 };
@@ -71,20 +72,24 @@ static char *name_text(
 	return copy;
 }
 
-/* Some certificates have a key that GnuTLS cannot read: then there is no SPKI to pin. */
-static void describe_key(struct tlsio_certificate *into, gnutls_x509_crt_t crt)
+static void describe_certificate(struct tlsio_certificate *into, gnutls_datum_t raw)
 {
-	gnutls_pubkey_t key;
-	gnutls_datum_t spki = { NULL, 0 };
-	if (gnutls_pubkey_init(&key) < 0)
-		abort();
-	if (gnutls_pubkey_import_x509(key, crt, 0) == 0 &&
-		gnutls_pubkey_export2(key, GNUTLS_X509_FMT_DER, &spki) == 0) {
-		into->spki = str_from(mem_dup_bytes(spki.data, spki.size), spki.size);
+	struct str to_be_signed;
+	into->der = str_from(raw.data, raw.size);
+	tlsio_digest_sha256(into->der, into->sha256);
+	if (tlsio_der_certificate(into->der, &to_be_signed, &into->spki))
 		tlsio_digest_sha256(into->spki, into->spki_sha256);
-		gnutls_free(spki.data);
-	}
-	gnutls_pubkey_deinit(key);
+}
+
+/* A server's staple; a fact for the log and a fault when it says revoked. */
+static void describe_staple(struct tlsio_peer *peer, gnutls_session_t tls,
+	gnutls_x509_crt_t *chain, unsigned count, const struct tlsio_peer_against *against)
+{
+	if (strcmp(against->purpose, GNUTLS_KP_TLS_WWW_SERVER) != 0)
+		return;
+	peer->ocsp = tlsio_ocsp_of_session(tls, chain, count, against->trust);
+	if (peer->ocsp == TLSIO_OCSP_REVOKED)
+		peer->chain_faults |= TLSIO_CHAIN_REVOKED;
 }
 
 static void describe_leaf(
@@ -131,16 +136,13 @@ static void describe_chain(
 	made->chain = mem_zero(shown * sizeof(*made->chain));
 	made->peer.chain = made->chain;
 	made->peer.chain_count = shown;
-	for (unsigned i = 0; i < shown; i++) {
-		made->chain[i].der = str_from(raw[i].data, raw[i].size);
-		tlsio_digest_sha256(made->chain[i].der, made->chain[i].sha256);
-		if (i < good)
-			describe_key(&made->chain[i], parsed[i]);
-	}
+	for (unsigned i = 0; i < shown; i++)
+		describe_certificate(&made->chain[i], raw[i]);
 	if (good > 0) {
 		describe_leaf(made, parsed[0], against);
 		made->peer.chain_faults =
 			tlsio_verify_chain(against->trust, against->purpose, parsed, good);
+		describe_staple(&made->peer, tls, parsed, good, against);
 	}
 	if (good < count)
 		made->peer.chain_faults |= TLSIO_CHAIN_BROKEN;
@@ -165,8 +167,6 @@ void tlsio_peer_free(struct tlsio_peer **peer)
 	*peer = NULL;
 	if (!made)
 		return;
-	for (size_t i = 0; i < made->peer.chain_count; i++)
-		free((char *)(uintptr_t)made->chain[i].spki.at);
 	free(made->chain);
 	free(made->server_name);
 	free(made->subject);

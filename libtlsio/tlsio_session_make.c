@@ -10,11 +10,7 @@
 
 enum { MESSAGE_CLIENT_HELLO = 1, DEFAULT_TICKET_LIFETIME_S = 21600 };
 
-#if GNUTLS_VERSION_NUMBER >= 0x030800
-#define OWN_FLAGS (GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_STATUS_REQUEST)
-#else
 #define OWN_FLAGS (GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL)
-#endif
 
 static int on_handshake_message(gnutls_session_t tls, unsigned type, unsigned when,
 	unsigned is_incoming, const gnutls_datum_t *message)

@@ -17,6 +17,7 @@ struct fake_ca {
 	gnutls_x509_privkey_t key;
 	const struct fake_ca *parent;
 	char *pem;
+	char *key_pem;
 };
 
 static void must(int rc, const char *what)
@@ -93,6 +94,17 @@ static char *crt_pem(gnutls_x509_crt_t crt)
 	return copy;
 }
 
+static char *key_pem(gnutls_x509_privkey_t key)
+{
+	gnutls_datum_t text;
+	must(gnutls_x509_privkey_export2_pkcs8(
+		     key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &text),
+		"key");
+	char *copy = mem_dup_bytes(text.data, text.size);
+	gnutls_free(text.data);
+	return copy;
+}
+
 static struct fake_ca *authority(const struct fake_ca *parent, const char *name, enum fake_key kind,
 	bool is_authority, int64_t not_after_s)
 {
@@ -107,6 +119,7 @@ static struct fake_ca *authority(const struct fake_ca *parent, const char *name,
 		"usage");
 	sign(ca->crt, parent ? parent->crt : ca->crt, parent ? parent->key : ca->key, false);
 	ca->pem = crt_pem(ca->crt);
+	ca->key_pem = key_pem(ca->key);
 	return ca;
 }
 
@@ -142,6 +155,7 @@ void fake_ca_free(struct fake_ca **ca)
 	gnutls_x509_crt_deinit((*ca)->crt);
 	gnutls_x509_privkey_deinit((*ca)->key);
 	free((*ca)->pem);
+	free((*ca)->key_pem);
 	free(*ca);
 	*ca = NULL;
 }
@@ -149,6 +163,11 @@ void fake_ca_free(struct fake_ca **ca)
 const char *fake_ca_pem(const struct fake_ca *ca)
 {
 	return ca->pem;
+}
+
+const char *fake_ca_key_pem(const struct fake_ca *ca)
+{
+	return ca->key_pem;
 }
 
 struct tlsio_trust *fake_ca_trust(const struct fake_ca *ca)
@@ -217,17 +236,12 @@ struct fake_leaf fake_ca_issue_as(const struct fake_ca *ca, const struct fake_le
 	gnutls_x509_crt_t crt = leaf_crt(ca, wishes, key);
 	struct buf chain = { 0 };
 	char *pem = crt_pem(crt);
-	gnutls_datum_t key_text;
 	buf_append_text(&chain, pem);
 	free(pem);
 	if (!wishes->is_self_signed)
 		for (const struct fake_ca *at = ca; at->parent; at = at->parent)
 			buf_append_text(&chain, at->pem);
-	must(gnutls_x509_privkey_export2_pkcs8(
-		     key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &key_text),
-		"key");
-	struct fake_leaf leaf = { buf_take(&chain), mem_dup_bytes(key_text.data, key_text.size) };
-	gnutls_free(key_text.data);
+	struct fake_leaf leaf = { buf_take(&chain), key_pem(key) };
 	gnutls_x509_crt_deinit(crt);
 	gnutls_x509_privkey_deinit(key);
 	return leaf;

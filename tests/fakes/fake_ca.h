@@ -31,6 +31,8 @@ void fake_ca_free(struct fake_ca **ca);
 
 /* The authority's own certificate. */
 const char *fake_ca_pem(const struct fake_ca *ca);
+/* And its key. */
+const char *fake_ca_key_pem(const struct fake_ca *ca);
 /* Gives. The authority as trust. */
 struct tlsio_trust *fake_ca_trust(const struct fake_ca *ca);
 
