@@ -28,23 +28,31 @@ bool relay_planned_is_foreign(const struct relay_destination *d, const struct po
 		strcmp(plan->rule_fingerprint, d->rule_fingerprint) != 0;
 }
 
-static bool end(struct relay_outcome *ret, const struct policy_plan *plan)
+/* For good only where it is said of the recipient's own domain: a host or smart host that the route
+ * names can be mended, and the mail waits for that. */
+static void end_for_good(struct relay_outcome *ret, const struct policy_plan *plan,
+	const struct relay_destination *d, const char *text)
+{
+	/* a host in it: the domain is there, but it has neither MX nor address */
+	const char *no_domain = plan->host_count > 0 ? "5.4.4" : "5.1.2";
+	if (!d->by_mx || strcmp(d->domain, d->rule_domain) != 0)
+		relay_outcome_set(ret, RELAY_DEFERRED, "4.4.4",
+			"the route of this mail leads nowhere: %s", text);
+	else if (plan->state == POLICY_PLAN_NO_MAIL)
+		relay_outcome_set(ret, RELAY_FAILED, "5.1.10", "556 %s", text);
+	else
+		relay_outcome_set(ret, RELAY_FAILED, no_domain, "%s", text);
+}
+
+static void end(struct relay_outcome *ret, const struct policy_plan *plan,
+	const struct relay_destination *d)
 {
 	const char *text = plan->text ? plan->text : "the plan says no more";
-	switch (plan->state) {
-	case POLICY_PLAN_NO_MAIL:
-		relay_outcome_set(ret, RELAY_FAILED, "5.1.10", "556 %s", text);
-		break;
-	case POLICY_PLAN_NO_DOMAIN:
-		/* a host in it: the domain is there, but it has neither MX nor address */
-		relay_outcome_set(ret, RELAY_FAILED, plan->host_count > 0 ? "5.4.4" : "5.1.2", "%s",
-			text);
-		break;
-	default:
+	if (plan->state == POLICY_PLAN_DEFER)
 		relay_outcome_set(ret, RELAY_DEFERRED,
 			plan->reason == POLICY_REASON_NONE ? "4.4.3" : "4.7.5", "%s", text);
-	}
-	return false;
+	else
+		end_for_good(ret, plan, d, text);
 }
 
 static void note_unusable(struct relay_causes *causes, const struct policy_plan_host *host)
@@ -138,8 +146,10 @@ bool relay_planned_read(const struct policy_plan *plan, const struct relay_plann
 			"postern-policyd works by other rules than this process; tried again shortly");
 		return false;
 	}
-	if (plan->state != POLICY_PLAN_READY)
-		return end(ret, plan);
+	if (plan->state != POLICY_PLAN_READY) {
+		end(ret, plan, d);
+		return false;
+	}
 	size_t count = order(plan, by, hosts, causes);
 	count = cut_at_self(plan, by, hosts, count, causes);
 	share_out(hosts, count, by->attempts_most);

@@ -20,7 +20,15 @@ static void on_outcome(void *ctx, void *job, const struct relay_result *result)
 	f->outcome_calls++;
 }
 
-static const struct relay_events events = { .on_outcome = on_outcome };
+static bool is_current(void *ctx, void *job)
+{
+	const struct relay_fixture *f = ctx;
+	(void)job;
+	return !f->was_rerouted;
+}
+
+static const struct relay_events events = { .is_current = is_current,
+	.on_outcome = on_outcome };
 
 static void keep_line(void *ctx, const char *line)
 {
@@ -40,7 +48,11 @@ struct relay_fixture *relay_fixture_new(void)
 		.data_ms = 5000, .block_ms = 5000, .final_ms = 5000, .idle_ms = 5000,
 		.messages_per_connection = 100, .recipients_per_message = 50,
 		.addresses_most = 5, .resume_tls = true };
-	f->relay = relay_new(f->loop, f->spool, &f->settings, NULL, NULL, &events, f);
+	f->domain = "y.test";
+	f->rule_fingerprint = "rule";
+	fake_planner_open(&f->planner, f->loop);
+	f->relay = relay_new(f->loop, f->spool, &f->settings, NULL, &f->planner.planner, &events,
+		f);
 	fake_hop_open(&f->hop, f->loop, NULL);
 	snprintf(f->words, sizeof(f->words), "smtp 127.0.0.1:%u", f->hop.address.port);
 	log_capture(keep_line, f);
@@ -51,6 +63,7 @@ void relay_fixture_free(struct relay_fixture **ref)
 {
 	struct relay_fixture *f = *ref;
 	relay_free(&f->relay);
+	fake_planner_close(&f->planner);
 	fake_hop_close(&f->hop);
 	spool_close(&f->spool);
 	for (int i = 0; i < 3; i++)
@@ -105,12 +118,14 @@ void relay_fixture_begin(struct relay_fixture *f, uint64_t id, const char *words
 	struct policy_requirement demand = f->demand;
 	struct err err = { 0 };
 	demand.source = (char *)"test.conf:1"; /* copied */
-	for (int l = POLICY_LEVEL_NONE; l <= POLICY_LEVEL_VERIFY; l++)
+	for (int l = POLICY_LEVEL_NONE; l <= POLICY_LEVEL_DANE_ONLY; l++)
 		if (strcmp(policy_level_name((enum policy_level)l), level) == 0)
 			demand.level = (enum policy_level)l;
 	struct policy_requirement *requirement = policy_requirement_new(&demand);
+	struct policy_rule rule = { .requirement = requirement };
+	str_copy(str_of(f->rule_fingerprint), rule.fingerprint, sizeof(rule.fingerprint));
 	struct relay_destination *d =
-		relay_destination_parse(str_of(words), requirement, &err);
+		relay_destination_new(str_of(words), f->domain, &rule, &err);
 	if (!d) {
 		fprintf(stderr, "%s\n", err.text);
 		abort();

@@ -3,6 +3,7 @@
 #define TESTS_SMTPD_RELAY_RELAY_FIXTURE_H
 
 #include "smtpd/relay/relay.h"
+#include "tests/fakes/fake_planner.h"
 #include "tests/fakes/fake_spool.h"
 #include "tests/smtpd/relay/fake_hop.h"
 
@@ -11,6 +12,8 @@ struct relay_fixture {
 	struct spool *spool;
 	struct relay_settings settings;
 	struct relay *relay;
+	struct fake_planner planner;
+	bool was_rerouted; /* is_current says no */
 	struct fake_hop hop;
 	char words[80]; /* "smtp 127.0.0.1:port" of the hop */
 	uint8_t flags;	/* of the next message's envelope */
@@ -19,6 +22,8 @@ struct relay_fixture {
 	uint32_t recipient_count; /* of the last message made */
 	/* the requirement a destination gets besides its level */
 	struct policy_requirement demand;
+	const char *domain;	      /* of the recipients, "y.test" */
+	const char *rule_fingerprint; /* of their rule, "rule" */
 	/* the last outcome */
 	struct relay_outcome outcomes[16];
 	size_t outcome_count;
@@ -32,7 +37,7 @@ void relay_fixture_free(struct relay_fixture **f);
 /* Recipients, then NULL. Its id. */
 uint64_t relay_fixture_message(struct relay_fixture *f, const char *sender, const char *content,
 	...) __attribute__((sentinel));
-/* relay_start for all recipients; level in words: "none" ... "verify". */
+/* relay_start for all recipients; level in words: "none" ... "dane-only". */
 void relay_fixture_begin(struct relay_fixture *f, uint64_t id, const char *words,
 	const char *level);
 /* The same and wait for the outcome. */
