@@ -8,6 +8,8 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <dlfcn.h>
+#include <link.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -537,6 +539,31 @@ static void settings_that_cannot_work_are_refused_in_words(void **state)
 	}
 }
 
+static int note_library(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+	(void)size;
+	if (strstr(info->dlpi_name, "libev.so") || strstr(info->dlpi_name, "libgnutls-dane"))
+		*(const char **)ctx = info->dlpi_name;
+	return 0;
+}
+
+/* libev.so has libevent's names, too: libunbound's calls would land there. */
+static void nothing_but_libevent_has_libevent_s_names(void **state)
+{
+	(void)state;
+	const char *unwanted = NULL;
+	dl_iterate_phdr(note_library, &unwanted);
+	if (unwanted)
+		fail_msg("%s", unwanted);
+	static const char *const names[] = { "event_set", "event_add", "event_base_new" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		Dl_info info;
+		void *found = dlsym(RTLD_DEFAULT, names[i]);
+		if (found && dladdr(found, &info) && !strstr(info.dli_fname, "libevent"))
+			fail_msg("%s is %s's", names[i], info.dli_fname);
+	}
+}
+
 static void make_zones(void)
 {
 	struct buf text = { 0 };
@@ -613,6 +640,7 @@ int main(void)
 		T(a_flood_is_bounded),
 		T(a_forwarder_s_answers_are_validated),
 		T(without_an_anchor_nothing_is_secure),
+		cmocka_unit_test(nothing_but_libevent_has_libevent_s_names),
 		cmocka_unit_test(settings_that_cannot_work_are_refused_in_words),
 	};
 	server = dns_server_new();
