@@ -38,6 +38,13 @@ static bool is_exposed(void *ctx, const char *path)
 	return config_source_disk.is_exposed(NULL, path);
 }
 
+/* NULL: no file is kept, or not by an absolute path. */
+static char *folder_of(const char *path)
+{
+	const char *end = path ? strrchr(path, '/') : NULL;
+	return end && end != path ? mem_dup_bytes(path, (size_t)(end - path)) : NULL;
+}
+
 static void plan(const struct config *config, struct supervise_plan *ret)
 {
 	ret->workers = (unsigned)config->workers;
@@ -45,6 +52,8 @@ static void plan(const struct config *config, struct supervise_plan *ret)
 	ret->run_directory = mem_dup(config->run_directory);
 	ret->spool_directory = mem_dup(config->spool.directory);
 	ret->shutdown_ms = config->shutdown_ms;
+	ret->wants_policyd = config->wants_policyd;
+	ret->state_directory = folder_of(config->sts.cache);
 	ret->address_count = config->listener_count;
 	ret->addresses = mem_array(config->listener_count + 1, sizeof(*ret->addresses));
 	for (size_t i = 0; i < config->listener_count; i++)
@@ -220,6 +229,7 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 } };
 	struct daemon d = { 0 };
 	struct supervise_program program = { .name = "posternd", .config_path = CHECK_CONFIG_PATH,
+		.policyd = "postern-policyd",
 		.load = load, .in_force = in_force, .child = &child_events, .ctx = &d,
 		.watch_ms = WATCH_MS, .secret_ms = SECRET_MS };
 	bool is_check = false;

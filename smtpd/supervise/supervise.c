@@ -23,6 +23,7 @@
 /* on top of shutdown_ms, for a worker to close its spool */
 #define SHUTDOWN_GRACE_MS 3000
 #define DESCRIPTORS_WANTED 1048576
+#define POLICYD_SOCKET "policyd.sock"
 
 enum phase { PHASE_STARTING, PHASE_RUNNING, PHASE_STOPPING };
 
@@ -46,6 +47,9 @@ struct supervise {
 	size_t awaited, refused; /* answers to this generation: to come, and bad ones */
 
 	struct supervise_member *members;
+	struct supervise_member policyd;
+	int policyd_fd; /* its listening socket; -1: not wanted */
+	bool policyd_drains;
 	struct supervise_shards shards;
 	struct tlsio_signal signals[5];
 	struct tlsio_timer shutdown_timer, secret_timer;
@@ -57,6 +61,7 @@ void supervise_plan_clear(struct supervise_plan *plan)
 	free(plan->user);
 	free(plan->run_directory);
 	free(plan->spool_directory);
+	free(plan->state_directory);
 	free(plan->addresses);
 	supervise_bundle_free(&plan->bundle);
 	memset(plan, 0, sizeof(*plan));
@@ -75,35 +80,19 @@ static void watch_files(struct supervise *s)
 			tlsio_certwatch_add(s->watch, supervise_bundle_path(s->plan.bundle, i));
 }
 
-static void log_listeners(const struct supervise_sockets *now, const struct supervise_sockets *old)
-{
-	char text[NETADDR_TEXT_BYTES];
-	struct log_line l;
-	for (size_t i = 0; i < supervise_sockets_count(now); i++) {
-		if (old && supervise_sockets_has(old, supervise_sockets_asked(now, i)))
-			continue;
-		log_begin(&l, LOG_LEVEL_INFO, "listening");
-		log_text(&l, "address", netaddr_format(supervise_sockets_bound(now, i), text));
-		log_end(&l);
-	}
-	for (size_t i = 0; old && i < supervise_sockets_count(old); i++) {
-		if (supervise_sockets_has(now, supervise_sockets_asked(old, i)))
-			continue;
-		log_begin(&l, LOG_LEVEL_INFO, "listening-ended");
-		log_text(&l, "address", netaddr_format(supervise_sockets_bound(old, i), text));
-		log_end(&l);
-	}
-}
-
 /* Everything that can fail, without changing anything: the first of the two phases. */
 struct candidate {
 	struct supervise_plan plan;
 	struct supervise_sockets *sockets;
 	int bundle_fd;
+	int policyd_fd; /* -1: there is one already, or none is wanted */
 };
+
+static const struct candidate no_candidate = { .bundle_fd = -1, .policyd_fd = -1 };
 
 static void candidate_clear(struct candidate *c)
 {
+	supervise_control_close_named(c->plan.run_directory, POLICYD_SOCKET, &c->policyd_fd);
 	supervise_plan_clear(&c->plan);
 	supervise_sockets_free(&c->sockets);
 	if (c->bundle_fd >= 0)
@@ -119,6 +108,28 @@ static int load(struct supervise *s, struct supervise_plan *ret, struct err *err
 	return 0;
 }
 
+static const struct process_identity *identity_of(const struct supervise *s)
+{
+	return s->has_identity ? &s->identity : NULL;
+}
+
+/* What policyd needs before it can run: a place for what it learns, and its socket. */
+static int candidate_make_policyd(struct supervise *s, struct candidate *ret, struct err *err)
+{
+	struct supervise_plan *plan = &ret->plan;
+	plan->wants_policyd = plan->wants_policyd && s->program->policyd;
+	if (!plan->wants_policyd)
+		return 0;
+	if (plan->state_directory &&
+		supervise_directories_state(plan->state_directory, identity_of(s), err) < 0)
+		return -1;
+	if (s->policyd_fd >= 0)
+		return 0;
+	ret->policyd_fd = supervise_control_open_named(
+		plan->run_directory, POLICYD_SOCKET, identity_of(s), err);
+	return ret->policyd_fd < 0 ? -1 : 0;
+}
+
 static int candidate_make(
 	struct supervise *s, unsigned workers, struct candidate *ret, struct err *err)
 {
@@ -130,7 +141,7 @@ static int candidate_make(
 	if (!ret->sockets)
 		return -1;
 	ret->bundle_fd = supervise_bundle_to_memfd(ret->plan.bundle, err);
-	return ret->bundle_fd < 0 ? -1 : 0;
+	return ret->bundle_fd < 0 ? -1 : candidate_make_policyd(s, ret, err);
 }
 
 static void log_start(const struct supervise *s)
@@ -149,18 +160,26 @@ static void log_start(const struct supervise *s)
 /* The second phase: cannot fail. Takes what the candidate holds. */
 static void put_in_force(struct supervise *s, struct candidate *c)
 {
-	struct candidate old = { s->plan, s->sockets, s->bundle_fd };
+	struct candidate old = { s->plan, s->sockets, s->bundle_fd, -1 };
 	s->plan = c->plan;
 	s->sockets = c->sockets;
 	s->bundle_fd = c->bundle_fd;
+	if (c->policyd_fd >= 0)
+		s->policyd_fd = c->policyd_fd;
 	s->generation++;
 	if (s->program->in_force)
 		s->program->in_force(s->program->ctx);
 	if (s->generation == 1)
 		log_start(s);
-	log_listeners(s->sockets, old.sockets);
+	supervise_sockets_log(s->sockets, old.sockets);
 	candidate_clear(&old);
 	watch_files(s);
+}
+
+static void await(struct supervise *s, struct supervise_member *m)
+{
+	m->is_awaited = m->pid != 0;
+	s->awaited += m->is_awaited;
 }
 
 static void send_to_all(struct supervise *s)
@@ -168,9 +187,52 @@ static void send_to_all(struct supervise *s)
 	s->awaited = 0;
 	s->refused = 0;
 	for (unsigned i = 0; i < s->plan.workers; i++) {
-		s->awaited += s->members[i].pid != 0;
+		await(s, &s->members[i]);
 		supervise_member_configure(&s->members[i]);
 	}
+	s->policyd.is_awaited = false;
+	if (s->plan.wants_policyd) {
+		await(s, &s->policyd);
+		supervise_member_configure(&s->policyd);
+	}
+}
+
+/* ---- postern-policyd ------------------------------------------------------------------------------ */
+
+static void start_policyd(struct supervise *s)
+{
+	char path[4096];
+	struct err err;
+	struct supervise_child child = { .name = s->program->policyd, .identity = identity_of(s),
+		.parent = getpid(), .program_path = path };
+	if (supervise_child_find_program(s->program->policyd, path, sizeof(path), &err) < 0 ||
+		supervise_member_start(&s->policyd, &child, &err) < 0) {
+		log_say(LOG_LEVEL_ERROR, "policyd-start-failed", "%s; tried again in 5s", err.text);
+		tlsio_timer_start(&s->policyd.delay, 5000);
+		return;
+	}
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_INFO, "policyd-start");
+	log_number(&l, "pid", s->policyd.pid);
+	log_text(&l, "program", path);
+	log_end(&l);
+}
+
+/* As the plan that came into force says. */
+static void begin_or_end_policyd(struct supervise *s)
+{
+	if (s->plan.wants_policyd) {
+		if (s->policyd.pid || tlsio_timer_is_active(&s->policyd.delay))
+			return;
+		start_policyd(s);
+		if (s->phase == PHASE_RUNNING)
+			await(s, &s->policyd);
+		return;
+	}
+	supervise_member_retire(&s->policyd);
+	if (s->policyd.pid)
+		supervise_member_drain(&s->policyd);
+	supervise_control_close_named(s->plan.run_directory, POLICYD_SOCKET, &s->policyd_fd);
 }
 
 /* ---- reload -------------------------------------------------------------------------------------- */
@@ -206,14 +268,19 @@ static void keep_what_cannot_change(struct supervise *s, struct supervise_plan *
 
 static void reload(struct supervise *s, const char *why)
 {
-	struct candidate c = { .bundle_fd = -1 };
+	struct candidate c = no_candidate;
 	struct err err;
 	struct log_line l;
 	if (s->phase != PHASE_RUNNING) {
 		s->reload_waits = s->phase == PHASE_STARTING;
 		return;
 	}
-	if (load(s, &c.plan, &err) < 0 || candidate_make(s, s->plan.workers, &c, &err) < 0) {
+	bool failed = load(s, &c.plan, &err) < 0;
+	if (!failed) {
+		keep_what_cannot_change(s, &c.plan);
+		failed = candidate_make(s, s->plan.workers, &c, &err) < 0;
+	}
+	if (failed) {
 		candidate_clear(&c);
 		log_begin(&l, LOG_LEVEL_ERROR, "reload-failed");
 		log_text(&l, "because", why);
@@ -223,9 +290,9 @@ static void reload(struct supervise *s, const char *why)
 		process_notify("STATUS=running; the last reload failed, see the log");
 		return;
 	}
-	keep_what_cannot_change(s, &c.plan);
 	put_in_force(s, &c);
 	send_to_all(s);
+	begin_or_end_policyd(s);
 	log_begin(&l, LOG_LEVEL_INFO, "reload");
 	log_text(&l, "because", why);
 	log_number(&l, "generation", s->generation);
@@ -280,6 +347,10 @@ static void on_configuration(
 	const struct supervise *s = ctx;
 	ret->generation = s->generation;
 	ret->fds[ret->fd_count++] = s->bundle_fd;
+	if (m == &s->policyd) {
+		ret->fds[ret->fd_count++] = s->policyd_fd;
+		return;
+	}
 	ret->fds[ret->fd_count++] = supervise_control_fd(s->control, m->number);
 	for (size_t i = 0; i < supervise_sockets_count(s->sockets); i++)
 		ret->fds[ret->fd_count++] = supervise_sockets_fd(s->sockets, i, m->number);
@@ -293,7 +364,7 @@ static void start_member(struct supervise *s, struct supervise_member *m)
 	struct log_line l;
 	snprintf(name, sizeof(name), "%.10s-%u", s->program->name, m->number);
 	struct supervise_child child = { .events = s->program->child, .ctx = s->program->ctx,
-		.name = name, .identity = s->has_identity ? &s->identity : NULL,
+		.name = name, .identity = identity_of(s),
 		.parent = getpid(), .number = m->number, .shards = shards,
 		.shard_count = supervise_shards_of(
 			&s->shards, m->number, s->plan.workers, shards) };
@@ -312,7 +383,11 @@ static void start_member(struct supervise *s, struct supervise_member *m)
 static void on_due(void *ctx, struct supervise_member *m)
 {
 	struct supervise *s = ctx;
-	if (s->phase != PHASE_STOPPING)
+	if (s->phase == PHASE_STOPPING)
+		return;
+	if (m == &s->policyd)
+		start_policyd(s);
+	else
 		start_member(s, m);
 }
 
@@ -330,10 +405,34 @@ static void log_if_answered(const struct supervise *s)
 		return;
 	if (s->refused)
 		log_say(LOG_LEVEL_ERROR, "reload-failed",
-			"%zu of %u workers keep the configuration they had", s->refused,
-			s->plan.workers);
+			"%zu of %u processes keep the configuration they had", s->refused,
+			s->plan.workers + s->plan.wants_policyd);
 	else
 		log_say(LOG_LEVEL_INFO, "reload-done", "every worker lives by it");
+}
+
+static void log_answer(const struct supervise_member *m, const struct supervise_message *answer)
+{
+	struct log_line l;
+	char event[24];
+	bool is_refused = answer->kind == SUPERVISE_REFUSED;
+	snprintf(event, sizeof(event), "%s-%s", m->role, is_refused ? "refused" : "ready");
+	log_begin(&l, is_refused ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, event);
+	log_number(&l, m->role, m->number);
+	log_number(&l, "generation", answer->generation);
+	if (is_refused)
+		log_text(&l, "reason", answer->text);
+	log_end(&l);
+}
+
+static void count_answer(struct supervise *s, struct supervise_member *m, bool is_refused)
+{
+	if (!m->is_awaited)
+		return;
+	m->is_awaited = false;
+	s->refused += is_refused;
+	s->awaited--;
+	log_if_answered(s);
 }
 
 static void on_answered(
@@ -341,14 +440,7 @@ static void on_answered(
 {
 	struct supervise *s = ctx;
 	struct log_line l;
-	bool is_refused = answer->kind == SUPERVISE_REFUSED;
-	log_begin(&l, is_refused ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG,
-		is_refused ? "worker-refused" : "worker-ready");
-	log_number(&l, "worker", m->number);
-	log_number(&l, "generation", answer->generation);
-	if (is_refused)
-		log_text(&l, "reason", answer->text);
-	log_end(&l);
+	log_answer(m, answer);
 	if (s->phase == PHASE_STARTING && all_are_ready(s)) {
 		s->phase = PHASE_RUNNING;
 		process_notify("READY=1\nSTATUS=running");
@@ -358,11 +450,8 @@ static void on_answered(
 		log_end(&l);
 		if (s->reload_waits)
 			reload(s, "asked for while starting");
-	} else if (answer->generation == s->generation && s->awaited) {
-		s->refused += is_refused;
-		s->awaited--;
-		log_if_answered(s);
-	}
+	} else if (answer->generation == s->generation)
+		count_answer(s, m, answer->kind == SUPERVISE_REFUSED);
 }
 
 static bool none_is_alive(const struct supervise *s)
@@ -381,6 +470,19 @@ static void on_shutdown_time(void *ctx)
 	log_say(LOG_LEVEL_WARNING, "shutdown-cut", "killing workers that did not finish in time");
 	for (unsigned i = 0; i < s->plan.workers; i++)
 		supervise_member_kill(&s->members[i]);
+	supervise_member_kill(&s->policyd);
+}
+
+/* Workers first: until the last of them is gone policyd answers their questions. */
+static void end_if_over(struct supervise *s)
+{
+	if (!none_is_alive(s))
+		return;
+	if (!s->policyd.pid)
+		tlsio_loop_stop(s->loop);
+	else if (!s->policyd_drains)
+		supervise_member_drain(&s->policyd);
+	s->policyd_drains = true;
 }
 
 static void stop(struct supervise *s, const char *why, bool at_once)
@@ -403,22 +505,26 @@ static void stop(struct supervise *s, const char *why, bool at_once)
 		else
 			supervise_member_drain(&s->members[i]);
 	}
-	if (none_is_alive(s))
-		tlsio_loop_stop(s->loop);
+	supervise_member_retire(&s->policyd);
+	if (at_once || !is_first)
+		supervise_member_kill(&s->policyd);
+	end_if_over(s);
 }
 
 static bool on_ended(void *ctx, struct supervise_member *m, int wait_status)
 {
 	struct supervise *s = ctx;
-	(void)m;
+	if (m == &s->policyd && s->phase != PHASE_STOPPING) {
+		count_answer(s, m, true);
+		return s->plan.wants_policyd;
+	}
 	if (s->phase == PHASE_STARTING && WIFEXITED(wait_status)) {
 		s->status = EXIT_FAILURE;
 		stop(s, "a worker could not start", false);
 	}
 	if (s->phase != PHASE_STOPPING)
 		return true;
-	if (none_is_alive(s))
-		tlsio_loop_stop(s->loop);
+	end_if_over(s);
 	return false;
 }
 
@@ -432,6 +538,7 @@ static void on_child(void *ctx, int number)
 	(void)number;
 	for (unsigned i = 0; i < s->plan.workers; i++)
 		supervise_member_look(&s->members[i]);
+	supervise_member_look(&s->policyd);
 }
 
 static void on_hangup(void *ctx, int number)
@@ -480,7 +587,7 @@ static int prepare(struct supervise *s, struct candidate *c, struct err *err)
 	s->plan.user = c->plan.user;
 	int failed = find_identity(s, err);
 	s->plan.user = NULL;
-	const struct process_identity *identity = s->has_identity ? &s->identity : NULL;
+	const struct process_identity *identity = identity_of(s);
 	if (failed || supervise_directories_run(c->plan.run_directory, err) < 0 ||
 		supervise_directories_spool(c->plan.spool_directory, identity, err) < 0)
 		return -1;
@@ -516,9 +623,10 @@ static void start_all(struct supervise *s)
 {
 	s->members = mem_array(s->plan.workers, sizeof(*s->members));
 	for (unsigned i = 0; i < s->plan.workers; i++)
-		supervise_member_init(&s->members[i], i, s->loop, &member_events, s);
+		supervise_member_init(&s->members[i], "worker", i, s->loop, &member_events, s);
 	for (unsigned i = 0; i < s->plan.workers; i++)
 		start_member(s, &s->members[i]);
+	begin_or_end_policyd(s);
 	if (s->program->watch_ms) {
 		s->watch = tlsio_certwatch_new(s->loop, s->program->watch_ms, on_files_changed, s);
 		watch_files(s);
@@ -533,6 +641,7 @@ static void clean_up(struct supervise *s)
 		tlsio_signal_stop(&s->signals[i]);
 	tlsio_certwatch_free(&s->watch);
 	supervise_control_close(&s->control);
+	supervise_control_close_named(s->plan.run_directory, POLICYD_SOCKET, &s->policyd_fd);
 	supervise_sockets_free(&s->sockets);
 	if (s->pid_file >= 0) {
 		unlink(s->pid_path);
@@ -550,8 +659,9 @@ static void clean_up(struct supervise *s)
 
 int supervise_run(const struct supervise_program *program)
 {
-	struct supervise s = { .program = program, .bundle_fd = -1, .pid_file = -1 };
-	struct candidate c = { .bundle_fd = -1 };
+	struct supervise s = { .program = program, .bundle_fd = -1, .pid_file = -1,
+		.policyd_fd = -1 };
+	struct candidate c = no_candidate;
 	struct err err;
 	process_forbid_dumps(); /* we read all keys, and may be of the workers' user */
 	tlsio_tickets_make_secret(s.secret);
@@ -564,6 +674,7 @@ int supervise_run(const struct supervise_program *program)
 	}
 	tlsio_timer_init(&s.shutdown_timer, s.loop, on_shutdown_time, &s);
 	tlsio_timer_init(&s.secret_timer, s.loop, on_secret_due, &s);
+	supervise_member_init(&s.policyd, "policyd", 0, s.loop, &member_events, &s);
 	put_in_force(&s, &c);
 	listen_to_signals(&s);
 	start_all(&s);

@@ -3,7 +3,8 @@
  * For:     posternd, which says how a configuration is loaded and what a worker does.
  * Holds:   listening sockets, control sockets, the current bundle, a channel per worker.
  * Promise: never reads a byte from the network; a worker that dies is started again and inherits
- *          its sockets with the clients that wait there; a configuration that does not load
+ *          its sockets with the clients that wait there; so does postern-policyd, whose death ends
+ *          no worker and no start; a configuration that does not load
  *          changes nothing; after the end signal workers get shutdown_ms to finish.
  * Signals: HUP reload; TERM, INT drain and end; QUIT, or the second TERM or INT, end at once.
  */
@@ -26,6 +27,8 @@ struct supervise_plan {
 	char *run_directory;
 	char *spool_directory;
 	int64_t shutdown_ms;
+	bool wants_policyd;    /* the program's policyd shall run beside the workers */
+	char *state_directory; /* for what policyd keeps; NULL: it keeps nothing on disk */
 	struct netaddr *addresses;
 	size_t address_count;
 	struct supervise_bundle *bundle; /* everything that was read */
@@ -43,6 +46,9 @@ struct supervise_program {
 	void (*in_force)(void *ctx);
 	const struct supervise_child_events *child;
 	void *ctx;
+	/* File name of the program that runs beside the workers when a plan wants it; it lies where
+	 * this one does. */
+	const char *policyd;
 	int64_t watch_ms;  /* how often the files are looked at for changes; 0 never */
 	int64_t secret_ms; /* how often the ticket secret is renewed; 0 never */
 };

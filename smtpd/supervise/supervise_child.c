@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -14,7 +17,7 @@
 #include "libtlsio/base/mem.h"
 #include "smtpd/supervise/supervise_channel.h"
 
-#define CHANNEL_FD 3
+#define CHANNEL_FD SUPERVISE_CHILD_CHANNEL_FD
 /* in a CONFIGURE: */
 enum { AT_BUNDLE, AT_CONTROL, AT_LISTENERS };
 
@@ -158,6 +161,7 @@ static void settle_in(struct life *life, const struct supervise_child *child, in
 {
 	closelog(); /* its descriptor goes with the others; the worker's log_open makes a new one */
 	dup2(channel_fd, CHANNEL_FD);
+	fcntl(CHANNEL_FD, F_SETFD, FD_CLOEXEC); /* dup2 cleared it, or did nothing */
 	process_close_from(CHANNEL_FD + 1);
 	prctl(PR_SET_NAME, child->name);
 	umask(077);
@@ -204,4 +208,45 @@ int supervise_child_run(const struct supervise_child *child, int channel_fd)
 		close(life.control_fd);
 	tlsio_loop_free(&life.loop);
 	return life.status;
+}
+
+/* ---- a child that is another program ------------------------------------------------------------- */
+
+int supervise_child_find_program(const char *name, char *ret_path, size_t capacity, struct err *err)
+{
+	char self[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (length > 0) {
+		/* " (deleted)" behind the name of a program that was upgraded does not matter here */
+		self[length] = '\0';
+		snprintf(ret_path, capacity, "%s/%s", dirname(self), name);
+		if (access(ret_path, X_OK) == 0)
+			return 0;
+	}
+	snprintf(ret_path, capacity, "%s/%s", POSTERN_SBINDIR, name);
+	if (access(ret_path, X_OK) == 0)
+		return 0;
+	return err_system(err, errno, "cannot find the program %s beside this one, nor as %s", name,
+		ret_path);
+}
+
+int supervise_child_exec(const struct supervise_child *child, int channel_fd)
+{
+	struct life life = { 0 };
+	struct err err;
+	char word[] = "--supervised";
+	char *const arguments[] = { (char *)(uintptr_t)child->name, word, NULL };
+	settle_in(&life, child, channel_fd);
+	/* Opened before the user changes: the folder it lies in need not be open to that one. */
+	int fd = open(child->program_path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		err_system(&err, errno, "cannot open %s", child->program_path);
+	else if (become(child, &err) == 0) {
+		fcntl(CHANNEL_FD, F_SETFD, 0);
+		fexecve(fd, arguments, environ);
+		err_system(&err, errno, "cannot start %s", child->program_path);
+	}
+	log_say(LOG_LEVEL_ERROR, "start-failed", "%s", err.text);
+	answer(SUPERVISE_REFUSED, 0, err.text);
+	return EXIT_FAILURE;
 }

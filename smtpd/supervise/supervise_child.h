@@ -53,10 +53,21 @@ struct supervise_child {
 	unsigned number;
 	const unsigned *shards;
 	size_t shard_count;
+	const char *program_path; /* supervise_child_exec: what it becomes */
 };
+
+/* Where the program that supervise_child_exec starts finds its channel. */
+#define SUPERVISE_CHILD_CHANNEL_FD 3
 
 /* In the forked process: closes everything but channel_fd and the standard descriptors, lives, and
  * returns the exit status. */
 int supervise_child_run(const struct supervise_child *child, int channel_fd);
+/* In the forked process: closes as above, becomes the identity and then program_path, with the words
+ * "--supervised", the channel as its only descriptor besides the standard ones, and no way back to
+ * privileges. That program calls supervise_child_run without an identity. Returns only when it
+ * failed: the exit status. */
+int supervise_child_exec(const struct supervise_child *child, int channel_fd);
+/* The program of this name beside the running one, or in the folder for system programs. */
+int supervise_child_find_program(const char *name, char *ret_path, size_t capacity, struct err *err);
 
 #endif

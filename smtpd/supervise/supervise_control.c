@@ -1,6 +1,7 @@
 #include "smtpd/supervise/supervise_control.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "smtpd/supervise/supervise_shards.h"
 
 #define BACKLOG 16
+#define BACKLOG_NAMED 300 /* every worker's connection may wait there while the program restarts */
 
 struct supervise_control {
 	char *directory;
@@ -25,17 +27,19 @@ static int path_of(const char *directory, unsigned worker, char *ret, size_t cap
 	return length > 0 && (size_t)length < capacity ? 0 : -1;
 }
 
-static int open_one(const char *directory, unsigned worker,
-	const struct process_identity *identity, struct err *err)
+static int too_long(const char *directory, struct err *err)
 {
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	if (path_of(directory, worker, path, sizeof(path)) < 0)
-		return err_set(err, ERR_INPUT, "the run directory %s has too long a name for a socket",
-			directory);
+	return err_set(err, ERR_INPUT, "the run directory %s has too long a name for a socket",
+		directory);
+}
+
+static int open_at(const char *path, int backlog, const struct process_identity *identity,
+	struct err *err)
+{
 	/* Ours, for we hold the run directory's lock: a worker that outlived its supervisor may still
 	 * answer at the old one. */
 	unlink(path);
-	int fd = tlsio_listener_open_unix(path, 0660, BACKLOG, err);
+	int fd = tlsio_listener_open_unix(path, 0660, backlog, err);
 	if (fd < 0)
 		return -1;
 	if (!identity || identity->uid == geteuid())
@@ -45,6 +49,40 @@ static int open_one(const char *directory, unsigned worker,
 	err_system(err, errno, "cannot give %s to user '%s'", path, identity->name);
 	close(fd);
 	return -1;
+}
+
+static int open_one(const char *directory, unsigned worker,
+	const struct process_identity *identity, struct err *err)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	if (path_of(directory, worker, path, sizeof(path)) < 0)
+		return too_long(directory, err);
+	return open_at(path, BACKLOG, identity, err);
+}
+
+static bool path_of_named(const char *directory, const char *name, char *ret, size_t capacity)
+{
+	return (size_t)snprintf(ret, capacity, "%s/%s", directory, name) < capacity;
+}
+
+int supervise_control_open_named(const char *run_directory, const char *name,
+	const struct process_identity *identity, struct err *err)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	if (!path_of_named(run_directory, name, path, sizeof(path)))
+		return too_long(run_directory, err);
+	return open_at(path, BACKLOG_NAMED, identity, err);
+}
+
+void supervise_control_close_named(const char *run_directory, const char *name, int *fd)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	if (*fd < 0)
+		return;
+	close(*fd);
+	*fd = -1;
+	if (path_of_named(run_directory, name, path, sizeof(path)))
+		unlink(path);
 }
 
 static void remove_older(const char *directory, unsigned workers)

@@ -11,6 +11,12 @@
 #include "libtlsio/base/file.h"
 #include "libtlsio/base/mem.h"
 
+struct directory {
+	const char *name;
+	mode_t mode;
+	const char *whose; /* what lies in it */
+};
+
 static int make_parents(const char *path, struct err *err)
 {
 	char *copy = mem_dup(path);
@@ -30,7 +36,8 @@ static bool is_trusted(const char *directory)
 }
 
 /* Whoever may rename something above could lead us elsewhere between the making and the giving. */
-static int check_above(const char *path, const struct process_identity *identity, struct err *err)
+static int check_above(const char *path, const struct directory *wish,
+	const struct process_identity *identity, struct err *err)
 {
 	char *copy = mem_dup(path);
 	char *real = realpath(dirname(copy), NULL);
@@ -38,9 +45,9 @@ static int check_above(const char *path, const struct process_identity *identity
 	for (const char *above = real; result == 0; above = dirname(real)) {
 		if (!is_trusted(above))
 			result = err_set(err, ERR_INPUT,
-				"the spool directory %s is not there, and root makes none below %s, "
+				"the %s directory %s is not there, and root makes none below %s, "
 				"where others may write: mkdir it and chown it to '%s'",
-				path, above, identity->name);
+				wish->name, path, above, identity->name);
 		if (strcmp(above, "/") == 0)
 			break;
 	}
@@ -75,17 +82,17 @@ static int give(int fd, const char *path, const struct process_identity *identit
 	return 0;
 }
 
-int supervise_directories_spool(
-	const char *path, const struct process_identity *identity, struct err *err)
+static int make(const char *path, const struct directory *wish,
+	const struct process_identity *identity, struct err *err)
 {
 	bool is_new;
 	struct stat st;
 	int result = 0;
 	bool is_given = identity && identity->uid != geteuid();
 	if (is_given && path[0] == '/' && lstat(path, &st) < 0 &&
-		(make_parents(path, err) < 0 || check_above(path, identity, err) < 0))
+		(make_parents(path, err) < 0 || check_above(path, wish, identity, err) < 0))
 		return -1;
-	int fd = open_or_make(path, 0700, &is_new, err);
+	int fd = open_or_make(path, wish->mode, &is_new, err);
 	if (fd < 0)
 		return -1;
 	uid_t wanted = identity ? identity->uid : geteuid();
@@ -95,14 +102,29 @@ int supervise_directories_spool(
 		result = err_system(err, errno, "cannot look at %s", path);
 	if (result == 0 && st.st_uid != wanted)
 		result = err_set(err, ERR_INPUT,
-			"the spool directory %s belongs to user %u, but workers run as user %u: "
-			"chown -R it if its mail is ours",
-			path, (unsigned)st.st_uid, (unsigned)wanted);
+			"the %s directory %s belongs to user %u, but workers run as user %u: "
+			"chown -R it if its %s is ours",
+			wish->name, path, (unsigned)st.st_uid, (unsigned)wanted, wish->whose);
 	if (result == 0 && (st.st_mode & 022))
 		result = err_set(err, ERR_INPUT,
-			"others may write to the spool directory %s: chmod 0700 %s", path, path);
+			"others may write to the %s directory %s: chmod %04o %s", wish->name, path,
+			(unsigned)wish->mode, path);
 	close(fd);
 	return result;
+}
+
+int supervise_directories_spool(
+	const char *path, const struct process_identity *identity, struct err *err)
+{
+	static const struct directory wish = { "spool", 0700, "mail" };
+	return make(path, &wish, identity, err);
+}
+
+int supervise_directories_state(
+	const char *path, const struct process_identity *identity, struct err *err)
+{
+	static const struct directory wish = { "state", 0750, "content" };
+	return make(path, &wish, identity, err);
 }
 
 int supervise_directories_run(const char *path, struct err *err)

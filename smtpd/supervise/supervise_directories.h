@@ -13,6 +13,9 @@
 /* Where the workers keep mail: theirs alone (0700). identity NULL: we stay who we are. */
 int supervise_directories_spool(
 	const char *path, const struct process_identity *identity, struct err *err);
+/* Where postern-policyd keeps what it learned: its own (0750), under the same rules. */
+int supervise_directories_state(
+	const char *path, const struct process_identity *identity, struct err *err);
 /* Where the control sockets and the pid file live: ours (0755), workers do not write there. */
 int supervise_directories_run(const char *path, struct err *err);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -15,10 +16,11 @@ static void on_delay_over(void *ctx)
 	m->events->due(m->ctx, m);
 }
 
-void supervise_member_init(struct supervise_member *m, unsigned number, struct tlsio_loop *loop,
-	const struct supervise_member_events *events, void *ctx)
+void supervise_member_init(struct supervise_member *m, const char *role, unsigned number,
+	struct tlsio_loop *loop, const struct supervise_member_events *events, void *ctx)
 {
 	memset(m, 0, sizeof(*m));
+	m->role = role;
 	m->number = number;
 	m->channel_fd = -1;
 	m->loop = loop;
@@ -89,7 +91,8 @@ int supervise_member_start(
 	if (pid == 0) {
 		m->events->forked(m->ctx);
 		/* exit, not _exit: what a worker forgot to free shall be seen where sanitizers look */
-		exit(supervise_child_run(child, pair[1]));
+		exit(child->program_path ? supervise_child_exec(child, pair[1])
+					 : supervise_child_run(child, pair[1]));
 	}
 	close(pair[1]);
 	m->pid = pid;
@@ -127,11 +130,13 @@ void supervise_member_retire(struct supervise_member *m)
 	tlsio_timer_stop(&m->delay);
 }
 
-static void log_end_of(unsigned number, pid_t pid, int status, bool is_expected, int64_t delay_ms)
+static void log_end_of(const struct supervise_member *m, pid_t pid, int status, bool is_expected, int64_t delay_ms)
 {
 	struct log_line l;
-	log_begin(&l, is_expected ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "worker-exit");
-	log_number(&l, "worker", number);
+	char event[24];
+	snprintf(event, sizeof(event), "%s-exit", m->role);
+	log_begin(&l, is_expected ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, event);
+	log_number(&l, m->role, m->number);
 	log_number(&l, "pid", pid);
 	if (WIFSIGNALED(status))
 		log_text(&l, "signal", strsignal(WTERMSIG(status)));
@@ -161,5 +166,5 @@ void supervise_member_look(struct supervise_member *m)
 		tlsio_timer_start(&m->delay, delay_ms);
 	}
 	bool is_expected = delay_ms < 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-	log_end_of(m->number, pid, status, is_expected, delay_ms);
+	log_end_of(m, pid, status, is_expected, delay_ms);
 }

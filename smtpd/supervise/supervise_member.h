@@ -1,4 +1,4 @@
-/* supervise_member: one worker as the supervisor sees it: its process, channel and fate.
+/* supervise_member: one worker (or postern-policyd) as the supervisor sees it: its process, channel and fate.
  *
  * For:     supervise only.
  * Promise: a configuration is sent once the channel has room, the newest one only; a message from
@@ -34,11 +34,13 @@ struct supervise_member_events {
 };
 
 struct supervise_member {
+	const char *role; /* "worker", "policyd": begins the events of its log lines */
 	unsigned number;
 	pid_t pid; /* 0: not running */
 	bool is_ready;
 	int channel_fd;
 	bool wants_configuration;
+	bool is_awaited; /* its answer to the newest configuration, for the supervisor to count */
 	struct tlsio_loop *loop;
 	struct tlsio_watch channel;
 	struct tlsio_timer delay;
@@ -48,8 +50,8 @@ struct supervise_member {
 	void *ctx;
 };
 
-void supervise_member_init(struct supervise_member *m, unsigned number, struct tlsio_loop *loop,
-	const struct supervise_member_events *events, void *ctx);
+void supervise_member_init(struct supervise_member *m, const char *role, unsigned number,
+	struct tlsio_loop *loop, const struct supervise_member_events *events, void *ctx);
 /* Forks; the configuration follows by itself. */
 int supervise_member_start(
 	struct supervise_member *m, const struct supervise_child *child, struct err *err);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "libtlsio/base/log.h"
 #include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_listener.h"
 
@@ -130,4 +131,24 @@ const struct netaddr *supervise_sockets_asked(const struct supervise_sockets *s,
 bool supervise_sockets_has(const struct supervise_sockets *s, const struct netaddr *address)
 {
 	return find(s, address) != NULL;
+}
+
+void supervise_sockets_log(const struct supervise_sockets *now, const struct supervise_sockets *old)
+{
+	char text[NETADDR_TEXT_BYTES];
+	struct log_line l;
+	for (size_t i = 0; i < supervise_sockets_count(now); i++) {
+		if (old && supervise_sockets_has(old, supervise_sockets_asked(now, i)))
+			continue;
+		log_begin(&l, LOG_LEVEL_INFO, "listening");
+		log_text(&l, "address", netaddr_format(supervise_sockets_bound(now, i), text));
+		log_end(&l);
+	}
+	for (size_t i = 0; old && i < supervise_sockets_count(old); i++) {
+		if (supervise_sockets_has(now, supervise_sockets_asked(old, i)))
+			continue;
+		log_begin(&l, LOG_LEVEL_INFO, "listening-ended");
+		log_text(&l, "address", netaddr_format(supervise_sockets_bound(old, i), text));
+		log_end(&l);
+	}
 }

@@ -30,5 +30,7 @@ const struct netaddr *supervise_sockets_bound(
 bool supervise_sockets_has(const struct supervise_sockets *sockets, const struct netaddr *address);
 const struct netaddr *supervise_sockets_asked(
 	const struct supervise_sockets *sockets, size_t index);
+/* One line for each address that came or went; old may be NULL. */
+void supervise_sockets_log(const struct supervise_sockets *now, const struct supervise_sockets *old);
 
 #endif

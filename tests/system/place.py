@@ -179,6 +179,15 @@ def children_of(pid):
 		return []
 
 
+def comm_of(pid):
+	"""The short name of a process; "" when it is gone."""
+	try:
+		with open(f"/proc/{pid}/comm") as f:
+			return f.read().strip()
+	except FileNotFoundError:
+		return ""
+
+
 def tree_of(pid):
 	pids = [pid]
 	for p in pids:

@@ -5,7 +5,7 @@ import re
 import signal
 
 from client import Client
-from place import Failure, check, children_of, tree_of, wait_for
+from place import Failure, check, children_of, comm_of, tree_of, wait_for
 
 NAME = "mx.postern.test"
 
@@ -88,7 +88,12 @@ class Postern:
 		return self.log()[seen:]
 
 	def worker_pids(self):
-		return children_of(self.process.pid)
+		return [pid for pid in children_of(self.process.pid) if comm_of(pid).startswith("posternd")]
+
+	def policyd_pid(self):
+		"""None: it does not run (now)."""
+		found = [p for p in children_of(self.process.pid) if comm_of(p) == "postern-policyd"]
+		return found[0] if found else None
 
 	def pids(self):
 		return tree_of(self.process.pid)
