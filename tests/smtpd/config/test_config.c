@@ -583,6 +583,26 @@ static void an_exception_carries_its_reason_and_its_end(void **state)
 	config_unref(&c);
 }
 
+static void a_reason_is_short_enough_for_a_line(void **state)
+{
+	(void)state;
+	for (size_t length = 200; length <= 201; length++) {
+		struct buf content = { 0 };
+		struct err err;
+		buf_append_text(&content, LISTEN "exception \"a.example\" { require = may\n reason = \"");
+		for (size_t i = 0; i < length; i++)
+			buf_append_byte(&content, 'x');
+		buf_append_text(&content, "\" until = \"2026-12-31\" }");
+		struct config *c = load_str(buf_str(&content), &err);
+		assert_int_equal(c != NULL, length == 200);
+		if (!c)
+			assert_non_null(strstr(err.text, ":4: in exception \"a.example\": 'reason' is longer "
+							 "than 200 bytes"));
+		config_unref(&c);
+		buf_release(&content);
+	}
+}
+
 static void an_exception_may_verify_by_the_machines_roots(void **state)
 {
 	(void)state;
@@ -738,6 +758,7 @@ int main(void)
 		cmocka_unit_test(other_roots_of_the_machine_are_another_demand),
 		cmocka_unit_test(rules_say_whether_dane_and_mta_sts_count),
 		cmocka_unit_test(an_exception_carries_its_reason_and_its_end),
+		cmocka_unit_test(a_reason_is_short_enough_for_a_line),
 		cmocka_unit_test(an_exception_may_verify_by_the_machines_roots),
 		cmocka_unit_test(reads_resolver_and_mta_sts),
 		cmocka_unit_test(policyd_is_wanted_where_mail_goes_by_mx_or_dane),
