@@ -20,11 +20,11 @@ static bool is_issuer(gnutls_x509_crt_t leaf, gnutls_x509_crt_t issuer)
 {
 	unsigned status = 0;
 	return gnutls_x509_crt_check_issuer(leaf, issuer) == 1 &&
-		gnutls_x509_crt_verify(leaf, &issuer, 1,
-			GNUTLS_VERIFY_DISABLE_TIME_CHECKS |
-				GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS,
-			&status) == 0 &&
-		status == 0;
+	       gnutls_x509_crt_verify(leaf, &issuer, 1,
+		       GNUTLS_VERIFY_DISABLE_TIME_CHECKS |
+			       GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS,
+		       &status) == 0 &&
+	       status == 0;
 }
 
 static gnutls_x509_crt_t find_issuer(
@@ -34,8 +34,9 @@ static gnutls_x509_crt_t find_issuer(
 	for (unsigned i = 1; i < count; i++)
 		if (is_issuer(chain[0], chain[i]))
 			return chain[i];
-	if (trust && gnutls_x509_trust_list_get_issuer(
-			     tlsio_trust_list(trust), chain[0], &issuer, 0) == 0 &&
+	if (trust &&
+		gnutls_x509_trust_list_get_issuer(tlsio_trust_list(trust), chain[0], &issuer, 0) ==
+			0 &&
 		is_issuer(chain[0], issuer))
 		return issuer;
 	return NULL;
@@ -69,8 +70,7 @@ static enum tlsio_ocsp answer_about(gnutls_ocsp_resp_t response, gnutls_x509_crt
 			return TLSIO_OCSP_INVALID;
 		if (status == GNUTLS_OCSP_CERT_GOOD)
 			return TLSIO_OCSP_GOOD;
-		return status == GNUTLS_OCSP_CERT_REVOKED ? TLSIO_OCSP_REVOKED
-							  : TLSIO_OCSP_INVALID;
+		return status == GNUTLS_OCSP_CERT_REVOKED ? TLSIO_OCSP_REVOKED : TLSIO_OCSP_INVALID;
 	}
 	return TLSIO_OCSP_INVALID;
 }

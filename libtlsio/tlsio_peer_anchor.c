@@ -10,6 +10,8 @@
 #include "libtlsio/tlsio_der.h"
 #include "libtlsio/tlsio_verify.h"
 
+enum { MOST_SIGNED = 4 }; /* by one key, in one chain */
+
 struct parsed_chain {
 	gnutls_x509_crt_t *crts;
 	size_t count; /* up to the first that cannot be parsed */
@@ -38,9 +40,9 @@ static bool verifies_to(gnutls_x509_crt_t *path, unsigned count, gnutls_x509_crt
 		return false;
 	unsigned status = 0;
 	bool is_good = gnutls_x509_trust_list_add_cas(list, &anchor, 1, 0) == 1 &&
-		gnutls_x509_trust_list_verify_crt2(list, path, count, NULL, 0, 0, &status, NULL) ==
-			0 &&
-		status == 0;
+		       gnutls_x509_trust_list_verify_crt2(
+			       list, path, count, NULL, 0, 0, &status, NULL) == 0 &&
+		       status == 0;
 	gnutls_x509_trust_list_deinit(list, 0);
 	return is_good;
 }
@@ -52,17 +54,16 @@ bool tlsio_peer_leads_to(const struct tlsio_peer *peer, size_t index)
 	if (index == 0)
 		return true;
 	struct parsed_chain chain = parse_chain(peer);
-	bool leads = chain.count > index &&
-		verifies_to(chain.crts, (unsigned)index, chain.crts[index]);
+	bool leads =
+		chain.count > index && verifies_to(chain.crts, (unsigned)index, chain.crts[index]);
 	free_chain(&chain);
 	return leads;
 }
 
 static bool is_strong_key(int algorithm, unsigned bits)
 {
-	return algorithm > 0 &&
-		gnutls_pk_bits_to_sec_param((gnutls_pk_algorithm_t)algorithm, bits) >=
-			GNUTLS_SEC_PARAM_MEDIUM;
+	return algorithm > 0 && gnutls_pk_bits_to_sec_param((gnutls_pk_algorithm_t)algorithm,
+					bits) >= GNUTLS_SEC_PARAM_MEDIUM;
 }
 
 /* The leaf is its own anchor: nobody's signature counts, but its dates, purpose and key do. */
@@ -71,7 +72,7 @@ static unsigned faults_of_itself(gnutls_x509_crt_t leaf)
 	unsigned bits = 0;
 	int algorithm = gnutls_x509_crt_get_pk_algorithm(leaf, &bits);
 	return tlsio_verify_alone(leaf, GNUTLS_KP_TLS_WWW_SERVER) |
-		(is_strong_key(algorithm, bits) ? 0 : TLSIO_CHAIN_WEAK);
+	       (is_strong_key(algorithm, bits) ? 0 : TLSIO_CHAIN_WEAK);
 }
 
 /* The chain up to the anchor, as GnuTLS sorts it (a peer may send it in any order and with strangers
@@ -88,8 +89,8 @@ static unsigned faults_up_to(const struct parsed_chain *chain, gnutls_x509_crt_t
 		list, GNUTLS_KP_TLS_WWW_SERVER, chain->crts, (unsigned)chain->count);
 	/* Its issuer may be the anchor while what was sent besides it leads elsewhere. */
 	if (faults && chain->count > 1) {
-		unsigned direct = tlsio_verify_chain_to(
-			list, GNUTLS_KP_TLS_WWW_SERVER, chain->crts, 1);
+		unsigned direct =
+			tlsio_verify_chain_to(list, GNUTLS_KP_TLS_WWW_SERVER, chain->crts, 1);
 		if (!(direct & (TLSIO_CHAIN_UNTRUSTED | TLSIO_CHAIN_BROKEN)))
 			faults = direct;
 	}
@@ -125,8 +126,8 @@ static gnutls_pubkey_t import_key(struct str spki_der)
 }
 
 /* The certificate carries a signature of the key; *ret_faults: WEAK or 0. */
-static bool is_signed_by(gnutls_x509_crt_t crt, struct str der, gnutls_pubkey_t key,
-	unsigned *ret_faults)
+static bool is_signed_by(
+	gnutls_x509_crt_t crt, struct str der, gnutls_pubkey_t key, unsigned *ret_faults)
 {
 	struct str signed_part, spki;
 	unsigned char bytes[1024]; /* RSA of 8192 bits */
@@ -144,21 +145,24 @@ static bool is_signed_by(gnutls_x509_crt_t crt, struct str der, gnutls_pubkey_t 
 	unsigned bits = 0;
 	int kind = gnutls_pubkey_get_pk_algorithm(key, &bits);
 	bool is_strong = is_strong_key(kind, bits) &&
-		gnutls_sign_is_secure2((gnutls_sign_algorithm_t)algorithm,
-			GNUTLS_SIGN_FLAG_SECURE_FOR_CERTS);
+			 gnutls_sign_is_secure2((gnutls_sign_algorithm_t)algorithm,
+				 GNUTLS_SIGN_FLAG_SECURE_FOR_CERTS);
 	*ret_faults = is_strong ? 0 : TLSIO_CHAIN_WEAK;
 	return true;
 }
 
-/* A good way there, or else the faults of the first one. */
+/* A good way there, or else the faults of the first one. An authority signs the leaf or one issuer
+ * above it; a chain with more of its signatures is made to cost time. */
 static unsigned faults_up_to_key(
 	const struct tlsio_peer *peer, const struct parsed_chain *chain, gnutls_pubkey_t key)
 {
 	unsigned best = TLSIO_CHAIN_UNTRUSTED;
-	for (size_t i = 0; i < chain->count && best; i++) {
+	size_t tried = 0;
+	for (size_t i = 0; i < chain->count && best && tried < MOST_SIGNED; i++) {
 		unsigned faults = 0;
 		if (!is_signed_by(chain->crts[i], peer->chain[i].der, key, &faults))
 			continue;
+		tried++;
 		faults |= faults_up_to(chain, chain->crts[i]);
 		if (best == TLSIO_CHAIN_UNTRUSTED || faults == 0)
 			best = faults;

@@ -22,8 +22,8 @@ const char *policy_dane_format(const struct policy_tlsa *tlsa, char *into, size_
 {
 	if (capacity == 0)
 		return into;
-	int written = snprintf(
-		into, capacity, "%d %d %d ", tlsa->usage, tlsa->selector, tlsa->matching);
+	int written =
+		snprintf(into, capacity, "%d %d %d ", tlsa->usage, tlsa->selector, tlsa->matching);
 	size_t used = (size_t)written;
 	if (used + 4 > capacity) /* no room for a single digit and a cut */
 		return into;
@@ -98,8 +98,7 @@ size_t policy_dane_select(const struct policy_tlsa *records, size_t count, struc
 static bool fits(const struct policy_tlsa *tlsa, const struct tlsio_certificate *certificate)
 {
 	uint8_t digest[TLSIO_DIGEST_SHA512_BYTES];
-	struct str bytes =
-		tlsa->selector == POLICY_TLSA_KEY ? certificate->spki : certificate->der;
+	struct str bytes = tlsa->selector == POLICY_TLSA_KEY ? certificate->spki : certificate->der;
 	if (bytes.length == 0)
 		return false; /* a certificate without a key that can be read */
 	switch (tlsa->matching) {
@@ -129,8 +128,11 @@ static enum policy_dane_match match_of_faults(unsigned faults)
 /* The nearer to a match, the more it tells. */
 static enum policy_dane_match nearer(enum policy_dane_match a, enum policy_dane_match b)
 {
-	static const int distance[] = { [POLICY_DANE_MATCH] = 0, [POLICY_DANE_NAME] = 1,
-		[POLICY_DANE_EXPIRED] = 2, [POLICY_DANE_BROKEN] = 3, [POLICY_DANE_NO_MATCH] = 4,
+	static const int distance[] = { [POLICY_DANE_MATCH] = 0,
+		[POLICY_DANE_NAME] = 1,
+		[POLICY_DANE_EXPIRED] = 2,
+		[POLICY_DANE_BROKEN] = 3,
+		[POLICY_DANE_NO_MATCH] = 4,
 		[POLICY_DANE_NO_CERTIFICATE] = 5 };
 	return distance[b] < distance[a] ? b : a;
 }
@@ -138,26 +140,29 @@ static enum policy_dane_match nearer(enum policy_dane_match a, enum policy_dane_
 /* An anchor that only DNS shows: a host may leave it out of its chain (RFC 7671 5.2.1, 5.2.2). Of a
  * chain that does not lead there the record says nothing: NO_MATCH. */
 static enum policy_dane_match match_absent_anchor(
-	const struct tlsio_peer *peer, const struct policy_tlsa *tlsa)
+	const struct tlsio_peer *peer, const struct policy_tlsa *tlsa, unsigned *paths_left)
 {
-	if (tlsa->matching != POLICY_TLSA_FULL)
+	if (tlsa->matching != POLICY_TLSA_FULL || *paths_left == 0)
 		return POLICY_DANE_NO_MATCH;
+	--*paths_left;
 	unsigned faults = tlsa->selector == POLICY_TLSA_KEY
-		? tlsio_peer_faults_to_key(peer, tlsa->data)
-		: tlsio_peer_faults_to(peer, tlsa->data);
+				  ? tlsio_peer_faults_to_key(peer, tlsa->data)
+				  : tlsio_peer_faults_to(peer, tlsa->data);
 	return faults & TLSIO_CHAIN_UNTRUSTED ? POLICY_DANE_NO_MATCH : match_of_faults(faults);
 }
 
 static enum policy_dane_match match_anchor(
-	const struct tlsio_peer *peer, const struct policy_tlsa *tlsa)
+	const struct tlsio_peer *peer, const struct policy_tlsa *tlsa, unsigned *paths_left)
 {
 	enum policy_dane_match best = POLICY_DANE_NO_MATCH;
 	for (size_t i = 0; i < peer->chain_count && best != POLICY_DANE_MATCH; i++) {
-		if (fits(tlsa, &peer->chain[i]))
-			best = nearer(best,
-				match_of_faults(tlsio_peer_faults_to(peer, peer->chain[i].der)));
+		if (!fits(tlsa, &peer->chain[i]) || *paths_left == 0)
+			continue;
+		--*paths_left;
+		best = nearer(
+			best, match_of_faults(tlsio_peer_faults_to(peer, peer->chain[i].der)));
 	}
-	return best == POLICY_DANE_NO_MATCH ? match_absent_anchor(peer, tlsa) : best;
+	return best == POLICY_DANE_NO_MATCH ? match_absent_anchor(peer, tlsa, paths_left) : best;
 }
 
 static bool has_any_name(const struct tlsio_peer *peer, char *const *names, size_t name_count)
@@ -176,13 +181,14 @@ enum policy_dane_match policy_dane_match(const struct tlsio_peer *peer,
 	if (peer->chain_count == 0)
 		return POLICY_DANE_NO_CERTIFICATE;
 	enum policy_dane_match best = POLICY_DANE_NO_MATCH;
+	unsigned paths_left = POLICY_DANE_PATHS_MOST;
 	for (size_t i = 0; i < count; i++) {
 		enum policy_dane_match match;
 		if (records[i].usage == POLICY_TLSA_EE)
 			match = fits(&records[i], &peer->chain[0]) ? POLICY_DANE_MATCH
 								   : POLICY_DANE_NO_MATCH;
 		else
-			match = match_anchor(peer, &records[i]);
+			match = match_anchor(peer, &records[i], &paths_left);
 		if (match == POLICY_DANE_MATCH && records[i].usage == POLICY_TLSA_TA &&
 			!has_any_name(peer, names, name_count))
 			match = POLICY_DANE_NAME;

@@ -22,6 +22,7 @@ enum {
 	POLICY_TLSA_CERTIFICATE = 0, POLICY_TLSA_KEY = 1,			/* selectors */
 	POLICY_TLSA_MOST = 32,		/* records of one set that are looked at */
 	POLICY_TLSA_DATA_BYTES = 8192,	/* most association data of one record */
+	POLICY_DANE_PATHS_MOST = 12,	/* ways to an anchor that one match verifies: each costs */
 };
 
 struct policy_tlsa {
@@ -36,7 +37,7 @@ const char *policy_dane_format(const struct policy_tlsa *tlsa, char *into, size_
 /* Known usage (2, 3), selector and matching type, digest length right, full data parses as what it
  * should be (D13). */
 bool policy_dane_is_usable(const struct policy_tlsa *tlsa);
-/* Those that count: unusable ones dropped first, then per (usage, selector) Full and the strongest
+/* Those that count, POLICY_TLSA_MOST at most: unusable ones dropped first, then per (usage, selector) Full and the strongest
  * digest only (D19). Order kept, duplicates dropped. ret has room for count. Returns how many. */
 size_t policy_dane_select(const struct policy_tlsa *records, size_t count, struct policy_tlsa *ret);
 

@@ -109,8 +109,8 @@ static void add_certificate_id(struct buf *to, gnutls_x509_crt_t issuer, gnutls_
 	take(to, &id);
 }
 
-static struct buf answers(gnutls_x509_crt_t issuer, gnutls_x509_crt_t leaf,
-	const struct fake_ocsp_wishes *wishes)
+static struct buf answers(
+	gnutls_x509_crt_t issuer, gnutls_x509_crt_t leaf, const struct fake_ocsp_wishes *wishes)
 {
 	struct buf one = { 0 }, revoked = { 0 }, next = { 0 };
 	add_certificate_id(&one, issuer, leaf);
@@ -202,8 +202,8 @@ struct buf fake_ocsp_respond(const struct fake_ca *issuer, const struct fake_lea
 	if (!wishes->is_try_later) {
 		gnutls_x509_crt_t issuer_crt = read_certificate(fake_ca_pem(issuer));
 		gnutls_x509_crt_t leaf_crt = read_certificate(leaf->chain_pem);
-		struct buf basic = basic_response(issuer_crt, leaf_crt,
-			wishes->signer ? wishes->signer : issuer, wishes);
+		struct buf basic = basic_response(
+			issuer_crt, leaf_crt, wishes->signer ? wishes->signer : issuer, wishes);
 		wrap(&basic, 0x04);
 		add(&bytes, 0x06, STR("\x2b\x06\x01\x05\x05\x07\x30\x01\x01"));
 		take(&bytes, &basic);

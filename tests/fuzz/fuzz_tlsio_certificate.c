@@ -6,6 +6,7 @@
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 
+#include "libtlsio/tlsio_der.h"
 #include "libtlsio/tlsio_peer.h"
 #include "libtlsio/tlsio_verify.h"
 
@@ -22,9 +23,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	assert(strlen(tlsio_peer_names_text(&peer, text, sizeof(text))) < sizeof(text));
 	bool peer_has = tlsio_peer_has_name(&peer, "mx.example.net");
+	assert(!peer_has || tlsio_peer_has_name_or_cn(&peer, "mx.example.net"));
+	struct str to_be_signed, spki;
+	bool has_parts = tlsio_der_certificate(certificate.der, &to_be_signed, &spki);
+	assert(has_parts == (spki.length > 0) && spki.length <= to_be_signed.length);
+	tlsio_peer_faults_to(&peer, certificate.der);
+	tlsio_peer_faults_to_key(&peer, spki);
 	if (gnutls_x509_crt_init(&leaf) < 0)
 		return 0;
 	if (gnutls_x509_crt_import(leaf, &der, GNUTLS_X509_FMT_DER) == 0) {
+		assert(has_parts);
 		bool has_names = tlsio_verify_has_dns_names(leaf);
 		bool is_host = tlsio_verify_name(leaf, "mx.example.net");
 		assert(is_host == peer_has);

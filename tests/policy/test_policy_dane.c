@@ -93,8 +93,8 @@ static void D13_unknown_numbers_and_usages_0_and_1_are_unusable(void **state)
 			for (int matching = 1; matching < 5; matching++) {
 				struct policy_tlsa tlsa = record(usage, selector, matching,
 					str_from(digests, matching == 1 ? 32 : 64));
-				bool is_known = (usage == 2 || usage == 3) && selector < 2 &&
-					matching < 3;
+				bool is_known =
+					(usage == 2 || usage == 3) && selector < 2 && matching < 3;
 				if (policy_dane_is_usable(&tlsa) != is_known)
 					fail_msg("%d %d %d", usage, selector, matching);
 			}
@@ -168,8 +168,8 @@ static const char *kept(const struct policy_tlsa *records, size_t count)
 	text[used] = '\0';
 	return text;
 }
-#define KEPT(...) \
-	kept((const struct policy_tlsa[]){ __VA_ARGS__ }, \
+#define KEPT(...)                                                                                  \
+	kept((const struct policy_tlsa[]){ __VA_ARGS__ },                                          \
 		sizeof((const struct policy_tlsa[]){ __VA_ARGS__ }) / sizeof(struct policy_tlsa))
 
 static void D19_only_the_strongest_digest_of_a_kind_counts(void **state)
@@ -269,13 +269,13 @@ static void any_one_record_suffices(void **state)
 	struct policy_tlsa records[] = { digest(2, 0, 1, 1), key_digest(3, 1, a, false),
 		key_digest(3, 1, b, true), key_digest(3, 1, c, false) };
 	size_t index;
-	assert_int_equal(policy_dane_match(&shown.peer, records, 4, NULL, 0, &index),
-		POLICY_DANE_MATCH);
+	assert_int_equal(
+		policy_dane_match(&shown.peer, records, 4, NULL, 0, &index), POLICY_DANE_MATCH);
 	assert_int_equal(index, 2);
-	assert_int_equal(policy_dane_match(&shown.peer, records, 2, NULL, 0, &index),
-		POLICY_DANE_NO_MATCH);
-	assert_int_equal(policy_dane_match(&shown.peer, NULL, 0, NULL, 0, NULL),
-		POLICY_DANE_NO_MATCH);
+	assert_int_equal(
+		policy_dane_match(&shown.peer, records, 2, NULL, 0, &index), POLICY_DANE_NO_MATCH);
+	assert_int_equal(
+		policy_dane_match(&shown.peer, NULL, 0, NULL, 0, NULL), POLICY_DANE_NO_MATCH);
 }
 
 static void tells_the_failure_nearest_to_a_match(void **state)
@@ -284,12 +284,47 @@ static void tells_the_failure_nearest_to_a_match(void **state)
 	char key[64];
 	struct policy_tlsa records[] = { digest(3, 1, 1, 1), key_digest(2, 1, key, true),
 		digest(2, 0, 1, 1) };
-	assert_int_equal(policy_dane_match(&shown.peer, records, 3, NULL, 0, NULL),
-		POLICY_DANE_NAME);
+	assert_int_equal(
+		policy_dane_match(&shown.peer, records, 3, NULL, 0, NULL), POLICY_DANE_NAME);
 	struct made_peer nothing;
 	make_peer(&nothing, NULL, 0);
 	assert_int_equal(policy_dane_match(&nothing.peer, records, 3, NULL, 0, NULL),
 		POLICY_DANE_NO_CERTIFICATE);
+}
+
+/* A name's owner could have us verify for a long time. */
+static void goes_no_more_ways_than_the_limit(void **state)
+{
+	(void)state;
+	enum { ALL = POLICY_DANE_PATHS_MOST + 1 };
+	struct made others[POLICY_DANE_PATHS_MOST];
+	struct made_peer peers[POLICY_DANE_PATHS_MOST];
+	struct policy_tlsa records[ALL];
+	char name[] = "root", *names[] = { name };
+	struct made named =
+		make_certificate("x", (const char *const[]){ "root", NULL }, true, NULL);
+	struct made_peer peer;
+	make_peer(&peer, (const struct made *[]){ &named }, 1);
+	for (size_t i = 0; i < POLICY_DANE_PATHS_MOST; i++) {
+		others[i] = make_certificate("other", NULL, true, NULL);
+		make_peer(&peers[i], (const struct made *[]){ &others[i] }, 1);
+		records[i] = record(2, 0, 0, peers[i].chain[0].der);
+	}
+	records[ALL - 1] = record(2, 0, 0, peer.chain[0].der);
+	assert_int_equal(
+		policy_dane_match(&peer.peer, records, ALL, names, 1, NULL), POLICY_DANE_NO_MATCH);
+	assert_int_equal(policy_dane_match(&peer.peer, records + 1, ALL - 1, names, 1, NULL),
+		POLICY_DANE_MATCH);
+	/* the leaf's own record costs nothing */
+	records[ALL - 1].usage = POLICY_TLSA_EE;
+	assert_int_equal(
+		policy_dane_match(&peer.peer, records, ALL, names, 1, NULL), POLICY_DANE_MATCH);
+	for (size_t i = 0; i < POLICY_DANE_PATHS_MOST; i++) {
+		free_peer(&peers[i]);
+		free_certificate(&others[i]);
+	}
+	free_peer(&peer);
+	free_certificate(&named);
 }
 
 int main(void)
@@ -306,6 +341,7 @@ int main(void)
 		cmocka_unit_test(looks_at_no_more_records_than_the_limit),
 		cmocka_unit_test(D19_a_weaker_digest_that_fits_does_not_help),
 		cmocka_unit_test(any_one_record_suffices),
+		cmocka_unit_test(goes_no_more_ways_than_the_limit),
 		cmocka_unit_test(tells_the_failure_nearest_to_a_match),
 	};
 	return cmocka_run_group_tests(tests, make_world, free_world);
