@@ -32,7 +32,7 @@ struct plan_domain {
 	bool is_mx_secure;
 	bool is_alone;		/* the next hop is the host: address, or BY_HOST, or implicit MX */
 	bool is_implicit;
-	char *canonical;	/* of the next hop, where proven */
+	char *canonical;	/* of the next hop, where it is an alias */
 	struct plan_host *hosts[POLICY_PLAN_HOSTS_MOST];
 	size_t host_count;
 	struct sts_question *sts_question;
@@ -178,7 +178,7 @@ static void on_mx(void *ctx, const struct dns_answer *answer)
 	d->mx = NULL;
 	d->is_mx_secure = answer->result != DNS_FAILED && answer->security == DNS_SECURE;
 	shorten(&d->ttl_s, answer->result == DNS_FAILED ? PLAN_FAILURE_TTL_S : answer->ttl_s);
-	if (d->is_mx_secure && answer->is_alias)
+	if (answer->is_alias)
 		d->canonical = mem_dup(answer->canonical);
 	if (d->wants_evidence)
 		plan_evidence_mx(d->plan, d->next_hop, answer);

@@ -212,6 +212,7 @@ static void D6_without_mx_records_the_domain_itself_is_the_host(void **state)
 	assert_int_equal(plan->state, POLICY_PLAN_READY);
 	assert_string_equal(plan->hosts[0].name, "example.org");
 	assert_int_equal(plan->hosts[0].requirement->level, POLICY_LEVEL_DANE);
+	assert_string_equal(world_dane_names(&plan->hosts[0]), "example.org");
 	assert_true(plan->hosts[0].is_domain_proven);
 }
 

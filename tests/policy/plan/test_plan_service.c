@@ -95,6 +95,14 @@ static void a_wall_clock_set_back_does_not_prolong_a_plan(void **state)
 	assert_null(plan_service_find(w.service, &plain));
 }
 
+static void a_wall_clock_set_forward_ends_what_is_over_by_it(void **state)
+{
+	(void)state;
+	world_plan_for(&w, &plain);
+	fake_loop_set_time_s(w.loop, tlsio_loop_time_s(w.loop) + 3600);
+	assert_null(plan_service_find(w.service, &plain));
+}
+
 static void evidence_is_kept_only_where_it_was_asked_for(void **state)
 {
 	(void)state;
@@ -159,6 +167,27 @@ static void a_changed_policy_forgets_that_domain_only(void **state)
 	plan_service_forget(w.service, "Example.org");
 	assert_null(plan_service_find(w.service, &plain));
 	assert_non_null(plan_service_find(w.service, &other));
+}
+
+static void forgetting_is_exact_among_many(void **state)
+{
+	char name[32];
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		snprintf(name, sizeof(name), "10.1.%d.%d", i / 250, i % 250);
+		struct policy_question question = { .kind = POLICY_BY_HOST, .rule_domain = DOMAIN,
+			.next_hop = name, .port = 25 };
+		ask(&question);
+		if (i % 100 == 0)
+			fake_loop_advance(w.loop, 0);
+	}
+	fake_loop_advance(w.loop, 0);
+	assert_int_equal(counts().kept, 20000);
+	for (int i = 0; i < 10; i++) {
+		snprintf(name, sizeof(name), "10.1.%d.7", i);
+		plan_service_forget(w.service, name);
+	}
+	assert_int_equal(counts().kept, 19990);
 }
 
 static void what_changes_while_the_plan_is_made_keeps_it_from_being_kept(void **state)
@@ -425,10 +454,12 @@ int main(void)
 		TEST(a_plan_is_kept_until_the_shortest_ttl_is_over),
 		TEST(times_to_live_stay_between_five_seconds_and_a_day),
 		TEST(a_wall_clock_set_back_does_not_prolong_a_plan),
+		TEST(a_wall_clock_set_forward_ends_what_is_over_by_it),
 		TEST(evidence_is_kept_only_where_it_was_asked_for),
 		TEST(other_questions_are_not_mixed_up),
 		cmocka_unit_test(the_longest_unused_plan_makes_room),
 		TEST(a_changed_policy_forgets_that_domain_only),
+		TEST(forgetting_is_exact_among_many),
 		TEST(what_changes_while_the_plan_is_made_keeps_it_from_being_kept),
 		TEST(equal_questions_in_flight_are_asked_once),
 		TEST(one_in_flight_with_evidence_serves_those_without),
