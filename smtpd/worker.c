@@ -9,6 +9,7 @@
 #include "policy/policy_null_mx.h"
 #include "smtpd/relay/relay_outcome.h"
 #include "smtpd/session/session.h"
+#include "smtpd/worker_planner.h"
 #include "smtpd/worker_shard.h"
 
 struct worker_listener {
@@ -21,6 +22,7 @@ struct worker {
 	struct tlsio_loop *loop;
 	unsigned number;
 	struct config *config;
+	struct worker_planner *planner;
 	struct worker_shard **shards;
 	size_t shard_count;
 	struct session_service *sessions;
@@ -229,10 +231,12 @@ struct worker *worker_new(struct tlsio_loop *loop, unsigned number, const unsign
 	w->loop = loop;
 	w->number = number;
 	w->config = config_ref(config);
+	w->planner = worker_planner_new(loop, number, config);
 	w->shards = mem_array(shard_count, sizeof(struct worker_shard *));
 	tlsio_timer_init(&w->drain_timer, loop, on_drain_time, w);
 	for (size_t i = 0; i < shard_count; i++) {
-		w->shards[i] = worker_shard_new(loop, shards[i], config, on_shard_quiet, w, err);
+		w->shards[i] = worker_shard_new(loop, shards[i], config,
+			worker_planner_relay(w->planner), on_shard_quiet, w, err);
 		if (!w->shards[i]) {
 			worker_free(&w);
 			return NULL;
@@ -250,6 +254,7 @@ void worker_reload(struct worker *w, struct config *config, const int *listen_fd
 {
 	struct config *old = w->config;
 	w->config = config_ref(config);
+	worker_planner_reload(w->planner, config);
 	for (size_t i = 0; i < w->shard_count; i++)
 		worker_shard_reload(w->shards[i], config);
 	session_service_set_settings(w->sessions, &config->session, on_config_unused,
@@ -285,6 +290,7 @@ void worker_free(struct worker **worker)
 	for (size_t i = 0; i < w->shard_count; i++)
 		worker_shard_free(&w->shards[i]);
 	free(w->shards);
+	worker_planner_free(&w->planner);
 	config_unref(&w->config);
 	free(w);
 }

@@ -2,7 +2,7 @@
  *
  * For:     posternd (a process per worker); system tests through it.
  * Holds:   the shards this worker owns, each with its spool, sched and relay; the session service
- *          (new mail goes to the first shard); control's socket.
+ *          (new mail goes to the first shard); the door to postern-policyd.
  * Promise: joins rooms, decides nothing: which room answers which question stands in worker.c.
  */
 #ifndef SMTPD_WORKER_H

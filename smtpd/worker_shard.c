@@ -283,7 +283,8 @@ static const struct relay_events relay_events = { .is_current = is_current,
 	.on_outcome = on_outcome };
 
 struct worker_shard *worker_shard_new(struct tlsio_loop *loop, unsigned number,
-	struct config *config, void (*on_quiet)(void *ctx), void *ctx, struct err *err)
+	struct config *config, const struct relay_planner *planner, void (*on_quiet)(void *ctx),
+	void *ctx, struct err *err)
 {
 	struct worker_shard *s = mem_zero(sizeof(*s));
 	char directory[4096];
@@ -304,7 +305,7 @@ struct worker_shard *worker_shard_new(struct tlsio_loop *loop, unsigned number,
 	if (!s->rooms.spool)
 		goto failed;
 	s->sched = sched_new(loop, &config->sched, &sched_events, s);
-	s->relay = relay_new(loop, s->rooms.spool, &config->relay, config->present, NULL,
+	s->relay = relay_new(loop, s->rooms.spool, &config->relay, config->present, planner,
 		&relay_events, s);
 	if (spool_replay(s->rooms.spool, err) < 0)
 		goto failed;

@@ -19,10 +19,11 @@
 
 struct worker_shard;
 
-/* Opens <config's spool directory>/<number> and replays it. Shares config. on_quiet runs whenever
- * the last running delivery ended. */
+/* Opens <config's spool directory>/<number> and replays it. Shares config, borrows planner (who says
+ * which hosts take a domain's mail). on_quiet runs whenever the last running delivery ended. */
 struct worker_shard *worker_shard_new(struct tlsio_loop *loop, unsigned number,
-	struct config *config, void (*on_quiet)(void *ctx), void *ctx, struct err *err);
+	struct config *config, const struct relay_planner *planner, void (*on_quiet)(void *ctx),
+	void *ctx, struct err *err);
 void worker_shard_reload(struct worker_shard *shard, struct config *config);
 /* Start no new delivery; running ones finish. */
 void worker_shard_drain(struct worker_shard *shard);

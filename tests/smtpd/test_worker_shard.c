@@ -16,6 +16,7 @@
 #include "libtlsio/base/log.h"
 #include "libtlsio/base/mem.h"
 #include "smtpd/worker_shard.h"
+#include "tests/fakes/fake_planner.h"
 #include "tests/smtpd/config/memory_source.h"
 #include "tests/smtpd/relay/fake_hop.h"
 
@@ -25,6 +26,7 @@ struct place {
 	struct tlsio_loop *loop;
 	char directory[64];
 	struct fake_hop a, b;
+	struct fake_planner planner;
 	struct worker_shard *shard;
 	unsigned quiet_calls;
 	int64_t age_s; /* of the next message */
@@ -75,7 +77,8 @@ static void begin(struct place *p, const char *more)
 {
 	struct err err = { 0 };
 	struct config *config = make_config(p, more);
-	p->shard = worker_shard_new(p->loop, 0, config, on_quiet, p, &err);
+	p->shard = worker_shard_new(p->loop, 0, config, &p->planner.planner, on_quiet, p,
+		&err);
 	if (!p->shard)
 		fail_msg("%s", err.text);
 	config_unref(&config);
@@ -96,6 +99,7 @@ static int set_up(void **state)
 	assert_non_null(mkdtemp(p->directory));
 	fake_hop_open(&p->a, p->loop, NULL);
 	fake_hop_open(&p->b, p->loop, NULL);
+	fake_planner_open(&p->planner, p->loop);
 	log_capture(keep_line, p);
 	*state = p;
 	return 0;
@@ -106,6 +110,7 @@ static int tear_down(void **state)
 	struct place *p = *state;
 	char command[100];
 	worker_shard_free(&p->shard);
+	fake_planner_close(&p->planner);
 	fake_hop_close(&p->a);
 	fake_hop_close(&p->b);
 	for (int i = 0; i < 3; i++)
@@ -503,6 +508,87 @@ static void mail_cut_off_midway_is_there_at_the_next_start(void **state)
 	assert_int_equal(messages(p), 0);
 }
 
+/* ---- by MX -------------------------------------------------------------------------------------- */
+
+#define BY_MX "route \"*\" { to = \"mx\" } route \"back.test\" { to = \"$B\" }\n"
+#define STRICT BY_MX "domain \"x.test\" { outbound { require = \"encrypt\" } }\n"
+
+/* What policyd says while it works by these settings: hop A is the MX host. */
+static void plan(struct place *p, const char *domain, const char *more)
+{
+	struct config *config = make_config(p, more);
+	const struct policy_rule *rule = policy_rules_find(config->rules, str_of(domain), 0);
+	struct policy_plan *made = fake_planner_plan(&p->planner, domain, rule->fingerprint);
+	fake_planner_host(made, "mx.test", 10, &p->a.address, rule->requirement);
+	config_unref(&config);
+}
+
+static void mail_goes_by_the_plan_of_its_domain(void **state)
+{
+	struct place *p = *state;
+	begin(p, BY_MX);
+	plan(p, "x.test", BY_MX);
+	put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
+	settle(p);
+	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 1);
+	assert_int_equal(said(&p->a, "RCPT TO:<two@y.test>"), 0);
+	assert_int_equal(messages(p), 1); /* nobody said where y.test is: that waits */
+	plan(p, "y.test", BY_MX);
+	flush(p);
+	assert_int_equal(said(&p->a, "RCPT TO:<two@y.test>"), 1);
+	assert_int_equal(messages(p), 0);
+}
+
+static void a_rule_that_came_while_policyd_was_asked_is_obeyed(void **state)
+{
+	struct place *p = *state;
+	begin(p, BY_MX);
+	plan(p, "x.test", BY_MX);
+	p->planner.is_silent = true;
+	put(p, "", 0, "one@x.test", NULL);
+	while (p->planner.asked_count == 0)
+		tlsio_loop_turn(p->loop, true);
+	reload(p, STRICT);
+	fake_planner_speak(&p->planner);
+	p->planner.is_silent = false;
+	settle(p);
+	flush(p); /* policyd still works by the old rules */
+	assert_true(logged(p, "works by other rules"));
+	assert_int_equal(p->a.connections, 0);
+	plan(p, "x.test", STRICT);
+	flush(p);
+	assert_int_equal(said(&p->a, "EHLO"), 1);
+	assert_int_equal(said(&p->a, "MAIL"), 0); /* no STARTTLS there */
+	assert_int_equal(messages(p), 1);
+}
+
+static void a_drain_does_not_wait_for_policyd(void **state)
+{
+	struct place *p = *state;
+	begin(p, BY_MX);
+	p->planner.is_silent = true;
+	put(p, "", 0, "one@x.test", NULL);
+	while (p->planner.asked_count == 0)
+		tlsio_loop_turn(p->loop, true);
+	worker_shard_drain(p->shard);
+	settle(p);
+	assert_int_equal(worker_shard_running_count(p->shard), 0);
+	assert_int_equal(messages(p), 1);
+}
+
+static void a_domain_that_takes_no_mail_bounces_at_once(void **state)
+{
+	struct place *p = *state;
+	begin(p, BY_MX);
+	policy_plan_end(fake_planner_plan(&p->planner, "x.test", ""), POLICY_PLAN_NO_MAIL,
+		POLICY_REASON_NONE, "x.test takes no mail (null MX)");
+	put(p, "s@back.test", 0, "one@x.test", NULL);
+	wait_for(p, &p->b, "DATA");
+	settle(p);
+	assert_non_null(strstr(buf_text(&p->b.data), "5.1.10"));
+	assert_int_equal(messages(p), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -523,6 +609,10 @@ int main(void)
 		T(mail_that_can_not_be_read_any_more_is_given_up_and_told_too),
 		T(a_drain_waits_for_the_report_on_its_way_to_the_disk),
 		T(mail_cut_off_midway_is_there_at_the_next_start),
+		T(mail_goes_by_the_plan_of_its_domain),
+		T(a_rule_that_came_while_policyd_was_asked_is_obeyed),
+		T(a_drain_does_not_wait_for_policyd),
+		T(a_domain_that_takes_no_mail_bounces_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
