@@ -7,7 +7,6 @@
 #include <gnutls/x509.h>
 
 #include "libtlsio/base/mem.h"
-#include "libtlsio/tlsio_der.h"
 #include "libtlsio/tlsio_verify.h"
 
 enum { MOST_SIGNED = 4 }; /* by one key, in one chain */
@@ -125,19 +124,49 @@ static gnutls_pubkey_t import_key(struct str spki_der)
 	return key;
 }
 
+/* Takes the SEQUENCE at the front of *from: the whole of it and what is inside. Only definite lengths
+ * of up to three bytes: DER knows no others, and no certificate is larger. */
+static bool take_sequence(struct str from, struct str *ret_whole, struct str *ret_inside)
+{
+	const unsigned char *at = (const unsigned char *)from.at;
+	if (from.length < 2 || at[0] != 0x30)
+		return false;
+	size_t header = 2, length = at[1];
+	if (length & 0x80) {
+		size_t count = length & 0x7f;
+		if (count == 0 || count > 3 || from.length < 2 + count)
+			return false;
+		length = 0;
+		for (size_t i = 0; i < count; i++)
+			length = length << 8 | at[2 + i];
+		header += count;
+	}
+	if (length > from.length - header)
+		return false;
+	*ret_whole = str_head(from, header + length);
+	*ret_inside = str_skip(*ret_whole, header);
+	return true;
+}
+
+/* TBSCertificate (RFC 5280 4.1), the first element of a certificate; GnuTLS does not give it. */
+static bool signed_part(struct str der, struct str *ret)
+{
+	struct str whole, inside, fields;
+	return take_sequence(der, &whole, &inside) && take_sequence(inside, ret, &fields);
+}
+
 /* The certificate carries a signature of the key; *ret_faults: WEAK or 0. */
 static bool is_signed_by(
 	gnutls_x509_crt_t crt, struct str der, gnutls_pubkey_t key, unsigned *ret_faults)
 {
-	struct str signed_part, spki;
+	struct str covered;
 	unsigned char bytes[1024]; /* RSA of 8192 bits */
 	size_t length = sizeof(bytes);
 	int algorithm = gnutls_x509_crt_get_signature_algorithm(crt);
-	if (algorithm <= 0 || !tlsio_der_certificate(der, &signed_part, &spki) ||
+	if (algorithm <= 0 || !signed_part(der, &covered) ||
 		gnutls_x509_crt_get_signature(crt, (char *)bytes, &length) < 0)
 		return false;
-	gnutls_datum_t data = { (unsigned char *)(uintptr_t)signed_part.at,
-		(unsigned)signed_part.length };
+	gnutls_datum_t data = { (unsigned char *)(uintptr_t)covered.at, (unsigned)covered.length };
 	gnutls_datum_t signature = { bytes, (unsigned)length };
 	if (gnutls_pubkey_verify_data2(key, (gnutls_sign_algorithm_t)algorithm,
 		    GNUTLS_VERIFY_ALLOW_BROKEN, &data, &signature) < 0)

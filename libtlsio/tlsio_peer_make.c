@@ -2,10 +2,10 @@
 
 #include <stdlib.h>
 
+#include <gnutls/abstract.h>
 #include <gnutls/x509.h>
 
 #include "libtlsio/base/mem.h"
-#include "libtlsio/tlsio_der.h"
 #include "libtlsio/tlsio_digest.h"
 #include "libtlsio/tlsio_iana.h"
 #include "libtlsio/tlsio_ocsp.h"
@@ -72,13 +72,22 @@ static char *name_text(
 	return copy;
 }
 
-static void describe_certificate(struct tlsio_certificate *into, gnutls_datum_t raw)
+/* As GnuTLS read and uses it, written anew, never cut out of the certificate's bytes: a certificate
+ * that two parsers read differently could show one key to pins and DANE and use another. Some have a
+ * key that GnuTLS cannot read: then there is no SPKI to pin. */
+static void describe_key(struct tlsio_certificate *into, gnutls_x509_crt_t crt)
 {
-	struct str to_be_signed;
-	into->der = str_from(raw.data, raw.size);
-	tlsio_digest_sha256(into->der, into->sha256);
-	if (tlsio_der_certificate(into->der, &to_be_signed, &into->spki))
+	gnutls_pubkey_t key;
+	gnutls_datum_t spki = { NULL, 0 };
+	if (gnutls_pubkey_init(&key) < 0)
+		abort();
+	if (gnutls_pubkey_import_x509(key, crt, 0) == 0 &&
+		gnutls_pubkey_export2(key, GNUTLS_X509_FMT_DER, &spki) == 0) {
+		into->spki = str_from(mem_dup_bytes(spki.data, spki.size), spki.size);
 		tlsio_digest_sha256(into->spki, into->spki_sha256);
+		gnutls_free(spki.data);
+	}
+	gnutls_pubkey_deinit(key);
 }
 
 /* A server's staple; a fact for the log and a fault when it says revoked. */
@@ -136,8 +145,12 @@ static void describe_chain(
 	made->chain = mem_zero(shown * sizeof(*made->chain));
 	made->peer.chain = made->chain;
 	made->peer.chain_count = shown;
-	for (unsigned i = 0; i < shown; i++)
-		describe_certificate(&made->chain[i], raw[i]);
+	for (unsigned i = 0; i < shown; i++) {
+		made->chain[i].der = str_from(raw[i].data, raw[i].size);
+		tlsio_digest_sha256(made->chain[i].der, made->chain[i].sha256);
+		if (i < good)
+			describe_key(&made->chain[i], parsed[i]);
+	}
 	if (good > 0) {
 		describe_leaf(made, parsed[0], against);
 		made->peer.chain_faults =
@@ -167,6 +180,8 @@ void tlsio_peer_free(struct tlsio_peer **peer)
 	*peer = NULL;
 	if (!made)
 		return;
+	for (size_t i = 0; i < made->peer.chain_count; i++)
+		free((char *)(uintptr_t)made->chain[i].spki.at);
 	free(made->chain);
 	free(made->server_name);
 	free(made->subject);

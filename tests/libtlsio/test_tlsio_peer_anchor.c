@@ -10,7 +10,6 @@
 #include <gnutls/abstract.h>
 #include <gnutls/x509.h>
 
-#include "libtlsio/tlsio_der.h"
 #include "libtlsio/base/buf.h"
 #include "tests/fakes/fake_ca.h"
 
@@ -44,7 +43,7 @@ static int tear_down(void **state)
 struct shown {
 	struct tlsio_peer peer;
 	struct tlsio_certificate chain[MOST];
-	gnutls_datum_t der[MOST];
+	gnutls_datum_t der[MOST], spki[MOST];
 };
 
 static void show(struct shown *ret, const char *const *pems)
@@ -59,12 +58,16 @@ static void show(struct shown *ret, const char *const *pems)
 		(unsigned)all.length };
 	assert_true(gnutls_x509_crt_list_import(crts, &count, &text, GNUTLS_X509_FMT_PEM, 0) >= 0);
 	for (unsigned i = 0; i < count; i++) {
-		struct str to_be_signed;
+		gnutls_pubkey_t key;
 		assert_int_equal(
 			gnutls_x509_crt_export2(crts[i], GNUTLS_X509_FMT_DER, &ret->der[i]), 0);
+		gnutls_pubkey_init(&key);
+		gnutls_pubkey_import_x509(key, crts[i], 0);
+		assert_int_equal(
+			gnutls_pubkey_export2(key, GNUTLS_X509_FMT_DER, &ret->spki[i]), 0);
+		gnutls_pubkey_deinit(key);
 		ret->chain[i].der = str_from(ret->der[i].data, ret->der[i].size);
-		assert_true(tlsio_der_certificate(
-			ret->chain[i].der, &to_be_signed, &ret->chain[i].spki));
+		ret->chain[i].spki = str_from(ret->spki[i].data, ret->spki[i].size);
 		gnutls_x509_crt_deinit(crts[i]);
 	}
 	ret->peer.chain = ret->chain;
@@ -75,8 +78,10 @@ static void show(struct shown *ret, const char *const *pems)
 
 static void hide(struct shown *shown)
 {
-	for (size_t i = 0; i < shown->peer.chain_count; i++)
+	for (size_t i = 0; i < shown->peer.chain_count; i++) {
 		gnutls_free(shown->der[i].data);
+		gnutls_free(shown->spki[i].data);
+	}
 }
 
 static unsigned faults_to(const struct shown *shown, const struct fake_ca *anchor)
@@ -348,43 +353,6 @@ static void D17_N4_an_ambiguous_common_name_is_none(void **state)
 	}
 }
 
-/* The slices are those that GnuTLS, too, finds in there. */
-static void cuts_key_and_signed_part_out_of_any_certificate(void **state)
-{
-	(void)state;
-	static const enum fake_key kinds[] = { FAKE_ECDSA, FAKE_RSA, FAKE_RSA_1024, FAKE_ED25519 };
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		struct fake_leaf leaf = fake_ca_issue_as(root, &(struct fake_leaf_wishes){
-			.names = { "mx.example.net" }, .key = kinds[i] });
-		struct shown shown;
-		SHOW(&shown, leaf.chain_pem);
-		struct str der = shown.chain[0].der, to_be_signed, spki;
-		gnutls_x509_crt_t crt;
-		gnutls_pubkey_t key;
-		gnutls_datum_t exported;
-		gnutls_x509_crt_init(&crt);
-		gnutls_x509_crt_import(crt, &shown.der[0], GNUTLS_X509_FMT_DER);
-		gnutls_pubkey_init(&key);
-		gnutls_pubkey_import_x509(key, crt, 0);
-		gnutls_pubkey_export2(key, GNUTLS_X509_FMT_DER, &exported);
-		assert_true(str_equal(
-			shown.chain[0].spki, str_from(exported.data, exported.size)));
-		gnutls_free(exported.data);
-		gnutls_pubkey_deinit(key);
-		gnutls_x509_crt_deinit(crt);
-		for (size_t length = 0; length < der.length; length++) {
-			char *cut = malloc(length + 1);
-			memcpy(cut, der.at, length);
-			assert_false(tlsio_der_certificate(
-				str_from(cut, length), &to_be_signed, &spki));
-			assert_int_equal(spki.length + to_be_signed.length, 0);
-			free(cut);
-		}
-		hide(&shown);
-		fake_leaf_clear(&leaf);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -396,7 +364,6 @@ int main(void)
 		cmocka_unit_test(nobody_leads_nowhere),
 		cmocka_unit_test(D17_N2_N4_the_common_name_counts_only_without_dns_names),
 		cmocka_unit_test(D17_N4_an_ambiguous_common_name_is_none),
-		cmocka_unit_test(cuts_key_and_signed_part_out_of_any_certificate),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
