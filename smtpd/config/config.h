@@ -39,6 +39,9 @@ struct config_source {
 	bool (*is_exposed)(void *ctx, const char *path);
 	/* The roots that "system" means; NULL: tlsio_trust_system. */
 	struct tlsio_trust *(*system_roots)(void *ctx, struct err *err);
+	/* Leaves out listeners, certificates and with them every private key: for who only asks where
+	 * mail goes, and may not read those. */
+	bool skips_keys;
 };
 extern const struct config_source config_source_disk;
 

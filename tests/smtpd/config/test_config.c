@@ -732,6 +732,29 @@ static void ten_thousand_rules_are_no_burden(void **state)
 	buf_release(&content);
 }
 
+/* For who asks where mail goes and may not read keys: they are not even looked for. */
+static void keys_are_not_needed_to_know_where_mail_goes(void **state)
+{
+	(void)state;
+	struct err err = { 0 };
+	memory_source_put(&files, "/etc/postern/postern.conf",
+		STR(BASE "certificate mx { chain = \"none.pem\" key = \"none.key\" }\n"
+			 "listen \"0.0.0.0:25\" { }\nroute \"*\" { to = \"mx\" }\n"
+			 "relay { client-certificate { chain = \"none.pem\" key = \"none.key\" } }\n"
+			 "domain \"x.test\" { outbound { require = \"encrypt\" } }\n"));
+	struct config_source source = memory_source_as_config_source(&files);
+	assert_null(config_load("/etc/postern/postern.conf", &source, NULL, &err));
+	source.skips_keys = true;
+	struct config *c = config_load("/etc/postern/postern.conf", &source, NULL, &err);
+	if (!c)
+		fail_msg("%s", err.text);
+	assert_int_equal(c->listener_count, 0);
+	assert_false(has_file(c, "/etc/postern/none.key"));
+	assert_int_equal(policy_rules_find(c->rules, STR("x.test"), 0)->requirement->level,
+		POLICY_LEVEL_ENCRYPT);
+	config_unref(&c);
+}
+
 static void reads_no_file_of_this_machine(void **state)
 {
 	(void)state;
@@ -765,6 +788,7 @@ int main(void)
 		cmocka_unit_test(finds_authorities_by_name_and_content),
 		cmocka_unit_test(routes_without_tls_are_exempt_from_verify),
 		cmocka_unit_test(ten_thousand_rules_are_no_burden),
+		cmocka_unit_test(keys_are_not_needed_to_know_where_mail_goes),
 		cmocka_unit_test(reads_no_file_of_this_machine),
 	};
 	return cmocka_run_group_tests(tests, make_files, free_files);
