@@ -149,8 +149,22 @@ static void put_plan(struct buf *to, const struct explain *e)
 	}
 }
 
+static void put_this_host(struct buf *to, const struct explain *e)
+{
+	const char *nothing = e->rule ? explain_words_no_demand(e->rule) : "no rule";
+	buf_printf(to, "The host %s must show ", e->next_hop);
+	if (nothing[0])
+		buf_printf(to, "nothing: %s", nothing);
+	else
+		explain_words_heart(to, e->rule, false);
+}
+
 static void put_static(struct buf *to, const struct explain *e)
 {
+	if (e->is_this_host) {
+		put_this_host(to, e);
+		return;
+	}
 	buf_printf(to, "Mail for %s ", e->domain);
 	switch (e->way) {
 	case EXPLAIN_REFUSE:
@@ -264,7 +278,7 @@ static void put_evidence(struct explain_page *page, const struct policy_evidence
 		buf_printf(&words, "%s%s", words.length ? ": " : "", v->verdict);
 	if (v->ttl_s >= 0)
 		buf_printf(&words, ", for %s", explain_duration(v->ttl_s, text));
-	if (v->age_s >= 0)
+	if (v->age_s > 0)
 		buf_printf(&words, ", learned %s ago", explain_duration(v->age_s, text));
 	bool has_head = words.length > 0;
 	if (has_head && is_alarming(v))
@@ -306,8 +320,8 @@ static void put_hosts(struct explain_page *page, const struct explain *e)
 	put_all_evidence(page, plan, "WHAT WAS FOUND", false);
 	put_all_evidence(page, plan, "WHAT LOST", true);
 	if (plan->expires_s > e->now_s)
-		explain_page_heading(page, "This holds for %s.",
-			explain_duration(plan->expires_s - e->now_s, text));
+		explain_page_heading(page, plan->state == POLICY_PLAN_READY ? "This holds for %s." :
+			"To be asked again in %s.", explain_duration(plan->expires_s - e->now_s, text));
 }
 
 static void put_rule(struct explain_page *page, const struct explain *e)

@@ -23,6 +23,7 @@ const char *explain_way_name(enum explain_way way); /* "mx", "host", "lmtp", "ma
 struct explain {
 	const char *domain;	    /* A-labels */
 	enum explain_way way;
+	bool is_this_host;	    /* BY_HOST: not a domain was asked about, but next_hop itself */
 	const char *next_hop;	    /* "host:port", a path; of REFUSE its words; NULL: the domain itself */
 	const char *asked;	    /* who answered: "policyd", "alone"; NULL: nobody was asked */
 	const struct policy_plan *plan; /* NULL: the way and the rule are all */

@@ -101,9 +101,14 @@ static void put_sentence(const struct probe_print *p, struct buf *to)
 		buf_append_byte(to, '.');
 		return;
 	}
-	buf_printf(to, "%zu of %zu host%s for %s pass%s. %s does not: %s.", t.good, t.used,
-		t.used == 1 ? "" : "s", domain, t.good == 1 ? "es" : "", t.first_bad->host->name,
-		why_of_host(t.first_bad));
+	const char *name = t.first_bad->host->name, *why = why_of_host(t.first_bad);
+	if (t.used == 1)
+		buf_printf(to, "The host for %s does not pass: %s.", domain, why);
+	else if (t.good == 0)
+		buf_printf(to, "None of %zu hosts for %s passes. Of %s: %s.", t.used, domain, name, why);
+	else
+		buf_printf(to, "%zu of %zu hosts for %s pass%s. %s does not: %s.", t.good, t.used, domain,
+			t.good == 1 ? "es" : "", name, why);
 }
 
 static const char *verdict_words(enum probe_verdict verdict)
@@ -134,9 +139,11 @@ static void put_event(struct explain_page *page, const struct probe_event *e)
 	if (e->kind != PROBE_MESSAGE)
 		explain_page_item(page, label, "%s%s", e->text,
 			e->size_bytes > PROBE_LINE_BYTES ? " (cut)" : "");
-	else
+	else if (e->record_version)
 		explain_page_item(page, label, "%s, type %u, %zu bytes, record 0x%04x", e->text, e->type,
 			e->size_bytes, e->record_version);
+	else /* the first: its record is not made yet */
+		explain_page_item(page, label, "%s, type %u, %zu bytes", e->text, e->type, e->size_bytes);
 }
 
 static void put_validity(struct explain_page *page, const struct tlsio_description *d, int64_t now_s)
