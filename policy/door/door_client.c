@@ -3,13 +3,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "libtlsio/base/list.h"
 #include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_dial.h"
 #include "libtlsio/tlsio_stream.h"
 #include "policy/door/door_kept.h"
+
+#define uthash_malloc(size) mem_alloc(size)
+#include <uthash.h>
 
 enum {
 	LIMIT_MS = 60000,

@@ -1,10 +1,12 @@
 #include "policy/door/door_kept.h"
 
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "libtlsio/base/list.h"
 #include "libtlsio/base/mem.h"
+
+#define uthash_malloc(size) mem_alloc(size)
+#include <uthash.h>
 
 struct entry {
 	UT_hash_handle hh;

@@ -1,0 +1,361 @@
+/* postern-policyd: the policy brain as a process: plans for posternd's workers and posternctl.
+ *
+ * Joins: config (what is wished), brain (who answers), policy/door (who asks), supervise (started by
+ * posternd) or a small life of its own (beside another MTA). Decides nothing itself.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libtlsio/base/log.h"
+#include "libtlsio/base/mem.h"
+#include "libtlsio/base/process.h"
+#include "policy/door/door_server.h"
+#include "smtpd/brain.h"
+#include "smtpd/check_config.h"
+#include "smtpd/config/config.h"
+#include "smtpd/supervise/supervise_child.h"
+#include "smtpd/supervise/supervise_control.h"
+#include "smtpd/supervise/supervise_directories.h"
+
+#define NAME "postern-policyd"
+#define SOCKET "policyd.sock"
+#define DESCRIPTORS_WANTED 65536
+
+struct policyd {
+	struct tlsio_loop *loop;
+	struct config *config;
+	struct brain *brain;
+	struct door_server *door;
+	int check; /* the last result that was logged; -1 none */
+	/* alone */
+	const char *config_path;
+	int listen_fd, pid_file;
+	struct tlsio_signal signals[3];
+};
+
+/* ---- the brain and its door -------------------------------------------------------------------------- */
+
+static void on_warning(void *ctx, const char *words)
+{
+	(void)ctx;
+	log_say(LOG_LEVEL_WARNING, "policy-warning", "%s", words);
+}
+
+static const struct brain_events brain_events = { .on_warning = on_warning };
+
+static void log_check(enum dns_check_result result, const char *words)
+{
+	static const char *const names[] = { [DNS_CHECK_GOOD] = "good",
+		[DNS_CHECK_NOT_VALIDATING] = "not-validating", [DNS_CHECK_UNKNOWN] = "unknown" };
+	struct log_line l;
+	log_begin(&l, result == DNS_CHECK_GOOD ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "dnssec-check");
+	log_text(&l, "result", names[result]);
+	if (result == DNS_CHECK_NOT_VALIDATING)
+		log_format(&l, "reason", "DNSSEC validation does not work here (%s): DANE is not in "
+			"effect; domains that rely on it are protected by MTA-STS and rules alone", words);
+	else
+		log_text(&l, "reason", words);
+	log_end(&l);
+}
+
+static void on_checked(void *ctx, enum dns_check_result result, const char *words)
+{
+	struct policyd *p = ctx;
+	if (p->check != (int)result)
+		log_check(result, words);
+	p->check = (int)result;
+	door_server_set_check(p->door, (int)result, words);
+}
+
+/* Takes config, in any case. */
+static int begin(struct policyd *p, struct config *config, int listen_fd, struct err *err)
+{
+	p->config = config;
+	p->check = -1;
+	p->brain = brain_new(p->loop, config, STS_CACHE_READ_WRITE, &brain_events, p, err);
+	if (!p->brain)
+		return -1;
+	p->door = door_server_new(p->loop, listen_fd, brain_plans(p->brain));
+	brain_check(p->brain, on_checked, p);
+	return 0;
+}
+
+static void log_reload(const struct policyd *p, const char *because)
+{
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_INFO, "policyd-reload");
+	log_text(&l, "because", because);
+	log_text(&l, "config", p->config->path);
+	log_end(&l);
+}
+
+/* Takes config, in any case. On failure all stays as it was. */
+static int change(struct policyd *p, struct config *config, const char *because, struct err *err)
+{
+	if (brain_reload(p->brain, config, err) < 0) {
+		config_unref(&config);
+		return -1;
+	}
+	log_open(NAME, config->log_target, config->log_format, config->log_level);
+	config_unref(&p->config);
+	p->config = config;
+	door_server_set_service(p->door, brain_plans(p->brain));
+	brain_check(p->brain, on_checked, p);
+	log_reload(p, because);
+	return 0;
+}
+
+static void end(struct policyd *p)
+{
+	door_server_free(&p->door);
+	brain_free(&p->brain);
+	config_unref(&p->config);
+}
+
+static void log_begin_of(const struct policyd *p, const char *how, const char *user)
+{
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_INFO, "policyd-start");
+	log_number(&l, "pid", getpid());
+	log_text(&l, "version", PACKAGE_VERSION);
+	log_text(&l, "config", p->config->path);
+	log_text(&l, "by", how);
+	log_text(&l, "user", user);
+	log_number(&l, "descriptors", process_raise_descriptors(DESCRIPTORS_WANTED));
+	log_end(&l);
+}
+
+/* ---- started by posternd --------------------------------------------------------------------------------- */
+
+static struct config *receive(const struct supervise_offer *offer, struct err *err)
+{
+	const struct config_source source = { .read = supervise_bundle_read, .ctx = offer->bundle };
+	return config_load(supervise_bundle_config_path(offer->bundle), &source,
+		supervise_bundle_secret(offer->bundle), err);
+}
+
+static int on_start(void *ctx, const struct supervise_birth *birth,
+	const struct supervise_offer *offer, struct err *err)
+{
+	struct policyd *p = ctx;
+	struct config *config = receive(offer, err);
+	if (!config)
+		return -1;
+	p->loop = birth->loop;
+	log_open(NAME, config->log_target, config->log_format, config->log_level);
+	if (begin(p, config, birth->control_fd, err) < 0)
+		return -1;
+	log_begin_of(p, "posternd", NULL);
+	return 0;
+}
+
+static int on_reload(void *ctx, const struct supervise_offer *offer,
+	const struct supervise_offer *old, struct err *err)
+{
+	(void)old;
+	struct config *config = receive(offer, err);
+	return config ? change(ctx, config, "posternd", err) : -1;
+}
+
+/* Whoever still asks gets no answer, and its mail stays where it is. */
+static void on_drain(void *ctx, void (*on_done)(void *ctx), void *on_done_ctx)
+{
+	(void)ctx;
+	on_done(on_done_ctx);
+}
+
+static void on_stop(void *ctx)
+{
+	end(ctx);
+}
+
+static int live_supervised(void)
+{
+	static const struct supervise_child_events events = { .start = on_start,
+		.reload = on_reload, .drain = on_drain, .stop = on_stop };
+	struct policyd p = { .listen_fd = -1, .pid_file = -1 };
+	const struct supervise_child child = { .events = &events, .ctx = &p, .name = NAME,
+		.parent = getppid() };
+	return supervise_child_run(&child, SUPERVISE_CHILD_CHANNEL_FD);
+}
+
+/* ---- alone, beside another MTA ------------------------------------------------------------------------------ */
+
+static struct config *load(const struct policyd *p, struct err *err)
+{
+	struct config *config = config_load(p->config_path, &config_source_disk, NULL, err);
+	for (char **warning = config ? config->warnings : NULL; warning && *warning; warning++)
+		log_say(LOG_LEVEL_WARNING, "config-warning", "%s", *warning);
+	return config;
+}
+
+static void on_hangup(void *ctx, int number)
+{
+	struct policyd *p = ctx;
+	struct err err;
+	(void)number;
+	struct config *config = load(p, &err);
+	if (config && change(p, config, "SIGHUP", &err) == 0) {
+		process_notify("STATUS=running");
+		return;
+	}
+	log_say(LOG_LEVEL_ERROR, "reload-failed", "%s; the configuration in force stays", err.text);
+	process_notify("STATUS=running; the last reload failed, see the log");
+}
+
+static void on_terminate(void *ctx, int number)
+{
+	struct policyd *p = ctx;
+	log_say(LOG_LEVEL_INFO, "shutdown", "%s", number == SIGINT ? "SIGINT" : "SIGTERM");
+	process_notify("STOPPING=1");
+	tlsio_loop_stop(p->loop);
+}
+
+static int find_user(const struct config *config, struct process_identity *identity, struct err *err)
+{
+	if (!config->user)
+		return geteuid() == 0 ? err_set(err, ERR_INPUT, "started as root without 'user': name "
+					"the user whom " NAME " shall be") : 0;
+	return process_find_user(config->user, identity, err);
+}
+
+/* What only root may be able to make: directories, the lock, the socket. */
+static int open_place(struct policyd *p, const struct config *config,
+	const struct process_identity *identity, struct err *err)
+{
+	char path[256];
+	const char *folder_end = config->sts.cache ? strrchr(config->sts.cache, '/') : NULL;
+	if (supervise_directories_run(config->run_directory, err) < 0)
+		return -1;
+	if (folder_end && folder_end != config->sts.cache) {
+		char *folder = mem_dup_bytes(config->sts.cache,
+			(size_t)(folder_end - config->sts.cache));
+		int failed = supervise_directories_state(folder, identity, err);
+		free(folder);
+		if (failed)
+			return -1;
+	}
+	snprintf(path, sizeof(path), "%s/" NAME ".pid", config->run_directory);
+	p->pid_file = process_lock_pid_file(path, err);
+	if (p->pid_file < 0)
+		return -1;
+	p->listen_fd = supervise_control_open_named(config->run_directory, SOCKET, identity, err);
+	return p->listen_fd < 0 ? -1 : 0;
+}
+
+static int settle(struct policyd *p, struct config *config, struct err *err)
+{
+	struct process_identity identity = { 0 };
+	if (find_user(config, &identity, err) < 0)
+		return -1;
+	const struct process_identity *other = config->user ? &identity : NULL;
+	if (open_place(p, config, other, err) < 0 || (other && process_become(other, err) < 0))
+		return -1;
+	process_forbid_dumps();
+	umask(077);
+	p->loop = tlsio_loop_new(err);
+	return p->loop ? 0 : -1;
+}
+
+static void run(struct policyd *p)
+{
+	tlsio_signal_start(&p->signals[0], p->loop, SIGHUP, on_hangup, p);
+	tlsio_signal_start(&p->signals[1], p->loop, SIGTERM, on_terminate, p);
+	tlsio_signal_start(&p->signals[2], p->loop, SIGINT, on_terminate, p);
+	log_begin_of(p, "itself", p->config->user);
+	process_notify("READY=1\nSTATUS=running");
+	tlsio_loop_run(p->loop);
+	for (size_t i = 0; i < sizeof(p->signals) / sizeof(p->signals[0]); i++)
+		tlsio_signal_stop(&p->signals[i]);
+}
+
+static int live_alone(const char *config_path)
+{
+	struct policyd p = { .config_path = config_path, .listen_fd = -1, .pid_file = -1 };
+	struct err err;
+	int status = EXIT_FAILURE;
+	signal(SIGPIPE, SIG_IGN);
+	struct config *config = load(&p, &err);
+	if (config)
+		log_open(NAME, config->log_target, config->log_format, config->log_level);
+	int failed = config ? settle(&p, config, &err) : -1;
+	if (failed)
+		config_unref(&config);
+	else
+		failed = begin(&p, config, p.listen_fd, &err);
+	if (!failed) {
+		run(&p);
+		status = EXIT_SUCCESS;
+	} else
+		log_say(LOG_LEVEL_ERROR, "start-failed", "%s", err.text);
+	/* Where the user changed, the socket stays behind: the folder is not his. */
+	if (p.config)
+		supervise_control_close_named(p.config->run_directory, SOCKET, &p.listen_fd);
+	end(&p);
+	if (p.pid_file >= 0)
+		close(p.pid_file);
+	if (p.loop)
+		tlsio_loop_free(&p.loop);
+	return status;
+}
+
+/* ---- the command line ------------------------------------------------------------------------------------------ */
+
+static const char usage[] =
+	"usage: " NAME " [-c FILE] [--check]\n"
+	"  -c, --config FILE   the configuration (default " CHECK_CONFIG_PATH ")\n"
+	"      --check         read the configuration, say what is wrong with it, and end\n"
+	"      --foreground    stay in the foreground: the only mode\n"
+	"      --help, --version\n"
+	"posternd starts it by itself where it needs it; started by hand it serves other programs of\n"
+	"this machine. Signals: HUP reloads the configuration; TERM and INT end. See " NAME "(8).\n";
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'k' }, { "foreground", no_argument, NULL, 'f' },
+		{ "supervised", no_argument, NULL, 's' }, { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
+	const char *config_path = CHECK_CONFIG_PATH;
+	bool is_check = false, is_supervised = false;
+	int option;
+	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			config_path = optarg;
+			break;
+		case 'k':
+			is_check = true;
+			break;
+		case 'f':
+			break;
+		case 's':
+			is_supervised = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			puts(NAME " (" PACKAGE_NAME ") " PACKAGE_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, NAME ": unexpected argument '%s'\n%s", argv[optind], usage);
+		return 2;
+	}
+	process_clean_environment();
+	log_open(NAME, LOG_TARGET_STDERR, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	if (is_supervised)
+		return live_supervised();
+	return is_check ? check_config(config_path) : live_alone(config_path);
+}
