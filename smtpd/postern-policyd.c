@@ -56,11 +56,7 @@ static void log_check(enum dns_check_result result, const char *words)
 	struct log_line l;
 	log_begin(&l, result == DNS_CHECK_GOOD ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "dnssec-check");
 	log_text(&l, "result", names[result]);
-	if (result == DNS_CHECK_NOT_VALIDATING)
-		log_format(&l, "reason", "DNSSEC validation does not work here (%s): DANE is not in "
-			"effect; domains that rely on it are protected by MTA-STS and rules alone", words);
-	else
-		log_text(&l, "reason", words);
+	log_text(&l, "reason", words);
 	log_end(&l);
 }
 
