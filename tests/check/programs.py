@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 srcdir = os.path.abspath(os.environ.get("srcdir") or os.path.join(os.path.dirname(__file__), "..", ".."))
-PROGRAMS = ["smtpd/posternd", "smtpd/posternctl"]
+PROGRAMS = ["smtpd/posternd", "smtpd/posternctl", "smtpd/postern-policyd"]
 passed, failed = 0, 0
 
 
@@ -32,6 +32,10 @@ def check_program(path):
 	check(f"{name} exports no name of libevent", " ".join(exported[:3]))
 	libraries = output("ldd", path)
 	check(f"{name} does not load libev.so", "it does" if "libev.so" in libraries else "")
+	if name == "posternd":
+		# What strangers steer (DNS, HTTPS, a database of what they said) stays out of the mail path.
+		found = re.findall(r"lib(?:unbound|curl|sqlite)\S*", libraries)
+		check("posternd loads no libunbound, libcurl or SQLite", " ".join(found[:3]))
 	check(f"{name} does not load libgnutls-dane",
 	      "it does" if "libgnutls-dane" in libraries else "")
 	header = output("readelf", "-hlWd", path)
