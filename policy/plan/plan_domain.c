@@ -12,7 +12,7 @@
 #include "policy/policy_domain.h"
 
 struct plan_domain {
-	const struct plan_means *means;
+	struct plan_means *means;
 	enum policy_question_kind kind;
 	char *rule_domain;
 	char *next_hop; /* in its one form, where it is a name */
@@ -34,7 +34,11 @@ struct plan_domain {
 	bool is_implicit;
 	char *canonical;	/* of the next hop, where it is an alias */
 	struct plan_host *hosts[POLICY_PLAN_HOSTS_MOST];
-	size_t host_count;
+	bool has_place[POLICY_PLAN_HOSTS_MOST];
+	size_t host_count, begun_count;
+	bool is_known;
+	struct list waiting; /* for a place */
+	bool is_called;	     /* and now it is there: before those that come now */
 	struct sts_question *sts_question;
 	bool has_sts;
 	struct sts_answer sts;	/* shares its policy */
@@ -77,6 +81,58 @@ static void shorten(uint32_t *ttl_s, int64_t other_s)
 
 /* ---- hosts ------------------------------------------------------------------------------------ */
 
+/* A place is free: the domain that waits longest begins its hosts at the end of this turn. */
+static void call_next(struct plan_places *places)
+{
+	struct list *node = list_first(&places->waiting);
+	if (!node || places->open >= places->most)
+		return;
+	struct plan_domain *d = LIST_OWNER(node, struct plan_domain, waiting);
+	list_remove(node);
+	d->is_called = true;
+	tlsio_turn_request(&d->turn);
+}
+
+static void leave_places(struct plan_domain *d, bool all)
+{
+	for (size_t i = 0; i < d->host_count; i++) {
+		if (!d->has_place[i] || (!all && d->hosts[i]->state == PLAN_HOST_OPEN))
+			continue;
+		d->has_place[i] = false;
+		d->means->places.open--;
+	}
+}
+
+static void wait_for_place(struct plan_domain *d)
+{
+	struct list *waiting = &d->means->places.waiting;
+	if (list_is_linked(&d->waiting))
+		return;
+	if (d->is_called)
+		list_push_front(waiting, &d->waiting);
+	else
+		list_push_back(waiting, &d->waiting);
+}
+
+static void begin_hosts(struct plan_domain *d)
+{
+	struct plan_places *places = &d->means->places;
+	bool may_take = d->is_called || list_is_empty(&places->waiting);
+	for (; d->begun_count < d->host_count; d->begun_count++) {
+		struct plan_host *host = d->hosts[d->begun_count];
+		if (host->state != PLAN_HOST_OPEN)
+			continue;
+		if (!d->is_known && (!may_take || places->open >= places->most)) {
+			wait_for_place(d);
+			break;
+		}
+		d->has_place[d->begun_count] = true;
+		places->open++;
+		plan_host_begin(host);
+	}
+	d->is_called = false;
+}
+
 static void on_host(void *ctx)
 {
 	struct plan_domain *d = ctx;
@@ -100,7 +156,7 @@ static void add_host(struct plan_domain *d, const char *name, unsigned preferenc
 		.on_over = on_host,
 		.ctx = d,
 	};
-	d->hosts[d->host_count++] = plan_host_start(&setup);
+	d->hosts[d->host_count++] = plan_host_new(&setup);
 }
 
 struct target {
@@ -160,6 +216,29 @@ static void add_alone(struct plan_domain *d)
 	add_host(d, d->next_hop, 0);
 }
 
+/* ---- MTA-STS ---------------------------------------------------------------------------------- */
+
+static void on_sts(void *ctx, const struct sts_answer *answer)
+{
+	struct plan_domain *d = ctx;
+	d->sts_question = NULL;
+	d->has_sts = true;
+	d->sts = *answer;
+	if (d->sts.policy)
+		sts_policy_ref(d->sts.policy);
+	tlsio_turn_request(&d->turn);
+}
+
+static void start_sts(struct plan_domain *d)
+{
+	if (!d->means->sts)
+		d->sts_why_not = "not asked: MTA-STS is switched off";
+	else if (!d->rule->uses_sts)
+		d->sts_why_not = "not asked: the rule does without MTA-STS";
+	else
+		d->sts_question = sts_ask(d->means->sts, d->next_hop, on_sts, d);
+}
+
 /* ---- MX --------------------------------------------------------------------------------------- */
 
 static void on_failure(struct plan_domain *d, const struct dns_answer *answer)
@@ -198,21 +277,12 @@ static void on_mx(void *ctx, const struct dns_answer *answer)
 		on_failure(d, answer);
 		break;
 	}
+	if (!d->is_ended)
+		start_sts(d);
 	tlsio_turn_request(&d->turn);
 }
 
-/* ---- MTA-STS ---------------------------------------------------------------------------------- */
-
-static void on_sts(void *ctx, const struct sts_answer *answer)
-{
-	struct plan_domain *d = ctx;
-	d->sts_question = NULL;
-	d->has_sts = true;
-	d->sts = *answer;
-	if (d->sts.policy)
-		sts_policy_ref(d->sts.policy);
-	tlsio_turn_request(&d->turn);
-}
+/* ---- the plan --------------------------------------------------------------------------------- */
 
 static struct policy_sts_finding sts_finding(const struct plan_domain *d, const char *host)
 {
@@ -229,8 +299,6 @@ static struct policy_sts_finding sts_finding(const struct plan_domain *d, const 
 	}
 	return f;
 }
-
-/* ---- the plan --------------------------------------------------------------------------------- */
 
 static void fill_host(struct plan_domain *d, const struct plan_host *from)
 {
@@ -293,9 +361,10 @@ static void make(struct plan_domain *d)
 	char text[400];
 	if (!d->is_ended && d->is_implicit && d->hosts[0]->state == PLAN_HOST_NO_ADDRESS) {
 		snprintf(text, sizeof(text), "%s has neither MX nor address records", d->next_hop);
+		/* The host in the plan tells this from a domain that is not there at all. */
+		fill_host(d, d->hosts[0]);
 		end_for_good(d, POLICY_PLAN_NO_DOMAIN, text);
-	}
-	if (!d->is_ended) {
+	} else if (!d->is_ended) {
 		for (size_t i = 0; i < d->host_count; i++)
 			fill_host(d, d->hosts[i]);
 	} else if (d->wants_evidence) {
@@ -318,6 +387,9 @@ static void make(struct plan_domain *d)
 static void on_turn(void *ctx)
 {
 	struct plan_domain *d = ctx;
+	leave_places(d, false);
+	begin_hosts(d);
+	call_next(&d->means->places);
 	bool is_open = d->mx || d->sts_question;
 	for (size_t i = 0; i < d->host_count; i++)
 		is_open = is_open || d->hosts[i]->state == PLAN_HOST_OPEN;
@@ -364,16 +436,6 @@ static void on_limit(void *ctx)
 
 /* ---- from outside ----------------------------------------------------------------------------- */
 
-static void start_sts(struct plan_domain *d)
-{
-	if (!d->means->sts)
-		d->sts_why_not = "not asked: MTA-STS is switched off";
-	else if (!d->rule->uses_sts)
-		d->sts_why_not = "not asked: the rule does without MTA-STS";
-	else
-		d->sts_question = sts_ask(d->means->sts, d->next_hop, on_sts, d);
-}
-
 static void start(struct plan_domain *d, const char *next_hop)
 {
 	char name[POLICY_DOMAIN_BYTES];
@@ -393,13 +455,12 @@ static void start(struct plan_domain *d, const char *next_hop)
 			return;
 		}
 		d->mx = dns_ask(d->means->dns, name, DNS_MX, on_mx, d);
-		start_sts(d);
 	}
 }
 
-struct plan_domain *plan_domain_start(const struct plan_means *means,
+struct plan_domain *plan_domain_start(struct plan_means *means,
 	const struct policy_question *question, const struct policy_rules *rules, int64_t limit_ms,
-	void (*on_made)(void *ctx, struct policy_plan *plan), void *ctx)
+	bool is_known, void (*on_made)(void *ctx, struct policy_plan *plan), void *ctx)
 {
 	struct plan_domain *d = mem_zero(sizeof(*d));
 	int64_t now_s = tlsio_loop_time_s(means->loop);
@@ -414,6 +475,7 @@ struct plan_domain *plan_domain_start(const struct plan_means *means,
 	d->on_made = on_made;
 	d->ctx = ctx;
 	d->limit_ms = limit_ms;
+	d->is_known = is_known;
 	d->ttl_s = UINT32_MAX;
 	d->plan = policy_plan_new(question->rule_domain, question->next_hop);
 	memcpy(d->plan->rule_fingerprint, d->rule->fingerprint, sizeof(d->rule->fingerprint));
@@ -436,6 +498,9 @@ void plan_domain_free(struct plan_domain **pdomain)
 	dns_cancel(&d->mx);
 	if (d->sts_question)
 		sts_cancel(&d->sts_question);
+	leave_places(d, true);
+	list_remove(&d->waiting);
+	call_next(&d->means->places);
 	for (size_t i = 0; i < d->host_count; i++)
 		plan_host_free(&d->hosts[i]);
 	sts_policy_unref(&d->sts.policy);

@@ -226,20 +226,16 @@ static void on_due(void *ctx)
 
 /* ---- from outside ----------------------------------------------------------------------------- */
 
-static void start_addresses(struct plan_host *host)
+void plan_host_begin(struct plan_host *host)
 {
-	static const enum dns_type types[FAMILIES] = { DNS_A, DNS_AAAA };
 	struct plan_host_parts *p = host->parts;
 	tlsio_timer_start(&p->timer, PLAN_HOST_PATIENCE_MS);
-	for (size_t i = 0; i < FAMILIES; i++) {
-		p->families[i].host = host;
-		p->families[i].type = types[i];
-		p->families[i].question =
-			dns_ask(p->dns, host->name, types[i], on_address, &p->families[i]);
-	}
+	for (size_t i = 0; i < FAMILIES; i++)
+		p->families[i].question = dns_ask(p->dns, host->name, p->families[i].type, on_address,
+			&p->families[i]);
 }
 
-static void start(struct plan_host *host, bool may_be_address)
+static void look_at_name(struct plan_host *host, bool may_be_address)
 {
 	char name[POLICY_DOMAIN_BYTES], text[400];
 	struct netaddr address;
@@ -261,11 +257,10 @@ static void start(struct plan_host *host, bool may_be_address)
 	} else {
 		free(host->name);
 		host->name = mem_dup(name);
-		start_addresses(host);
 	}
 }
 
-struct plan_host *plan_host_start(const struct plan_host_setup *setup)
+struct plan_host *plan_host_new(const struct plan_host_setup *setup)
 {
 	struct plan_host *host = mem_zero(sizeof(*host));
 	struct plan_host_parts *p = mem_zero(sizeof(*p));
@@ -283,9 +278,13 @@ struct plan_host *plan_host_start(const struct plan_host_setup *setup)
 	p->is_own_reference = setup->is_own_reference;
 	p->on_over = setup->on_over;
 	p->ctx = setup->ctx;
+	p->families[0].type = DNS_A;
+	p->families[1].type = DNS_AAAA;
+	for (size_t i = 0; i < FAMILIES; i++)
+		p->families[i].host = host;
 	tlsio_timer_init(&p->timer, setup->loop, on_due, host);
 	p->is_starting = true;
-	start(host, setup->may_be_address);
+	look_at_name(host, setup->may_be_address);
 	p->is_starting = false;
 	return host;
 }

@@ -2,9 +2,9 @@
  *
  * For:     plan_domain, which starts one for every MX target.
  * Source:  RFC 7672 2.1.2, 2.2.2, 2.2.3; POLICY_PLAN_ADDRESSES_MOST addresses are kept.
- * Promise: over within PLAN_HOST_LIMIT_MS of its start; a hanging look-up of one address family
+ * Promise: over within PLAN_HOST_LIMIT_MS of its beginning; a hanging look-up of one address family
  *          does not hold up the other for longer than PLAN_HOST_PATIENCE_MS; on_over comes once,
- *          later, unless the host is over as soon as it is started (an address, an odd name).
+ *          later, unless the host is over as soon as it is made (an address, an odd name).
  */
 #ifndef POLICY_PLAN_PLAN_HOST_H
 #define POLICY_PLAN_PLAN_HOST_H
@@ -62,7 +62,10 @@ struct plan_host {
 	struct plan_host_parts *parts;
 };
 
-struct plan_host *plan_host_start(const struct plan_host_setup *setup);
+/* Over at once (an address, an odd name), or open until plan_host_begin and its answers. */
+struct plan_host *plan_host_new(const struct plan_host_setup *setup);
+/* Asks. Once; the host is open. */
+void plan_host_begin(struct plan_host *host);
 /* Looks nothing up any more: what is still open failed. No event. */
 void plan_host_stop(struct plan_host *host);
 /* Accepts NULL, sets NULL. No event any more. */

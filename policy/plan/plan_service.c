@@ -19,6 +19,9 @@ enum {
 	/* This part of the places is for questions whose answer was known lately: a flood of new
 	 * names does not shut out those with whom mail is exchanged. */
 	PLACES_KEPT_FREE = 16,
+	/* Hosts looked up at once, of those 5000 questions: with A and AAAA of each, and one look-up for
+	 * every question besides, the resolver still has room (it takes 10000). */
+	HOSTS_PERCENT = 40,
 	NAME_BYTES_MOST = 255,
 	/* evidence?, kind, port, two names with their NUL */
 	KEY_BYTES_MOST = 4 + 2 * (NAME_BYTES_MOST + 1),
@@ -173,7 +176,8 @@ static void start_work(struct job *job)
 {
 	struct plan_service *s = job->service;
 	int64_t left_ms = job->deadline_ms - tlsio_loop_now_ms(s->means.loop);
-	job->work = plan_domain_start(&s->means, &job->question, s->rules, left_ms, on_made, job);
+	job->work = plan_domain_start(&s->means, &job->question, s->rules, left_ms,
+		plan_keep_knows(s->keep, kept_key(&job->key)), on_made, job);
 }
 
 static struct job *new_job(struct plan_service *s, const struct policy_question *question,
@@ -232,6 +236,10 @@ struct plan_service *plan_service_new(const struct plan_service_setup *setup)
 	s->keep = plan_keep_new(setup->plans_most ? setup->plans_most : PLANS_MOST);
 	s->in_flight_most = setup->in_flight_most ? setup->in_flight_most : IN_FLIGHT_MOST;
 	s->limit_ms = setup->limit_ms ? setup->limit_ms : LIMIT_MS;
+	s->means.places.most = s->in_flight_most * HOSTS_PERCENT / 100;
+	if (s->means.places.most < POLICY_PLAN_HOSTS_MOST)
+		s->means.places.most = POLICY_PLAN_HOSTS_MOST;
+	list_init(&s->means.places.waiting);
 	list_init(&s->ready);
 	tlsio_turn_init(&s->turn, setup->loop, deliver, s);
 	return s;

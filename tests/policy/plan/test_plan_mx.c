@@ -118,7 +118,7 @@ static void X2_nothing_more_is_asked_of_a_null_mx_domain(void **state)
 	fake_sts_set_delay(w.sts, "example.org", -1);
 	assert_int_equal(world_plan(&w, "example.org")->state, POLICY_PLAN_NO_MAIL);
 	assert_int_equal(fake_dns_count_all(w.dns), 1);
-	assert_int_equal(fake_sts_open(w.sts), 0);
+	assert_int_equal(fake_sts_asked(w.sts, "example.org"), 0);
 }
 
 static void D1_an_answer_that_nothing_is_there_is_an_answer(void **state)
@@ -128,6 +128,8 @@ static void D1_an_answer_that_nothing_is_there_is_an_answer(void **state)
 	const struct policy_plan *plan = world_plan(&w, "example.org");
 	assert_int_equal(plan->state, POLICY_PLAN_NO_DOMAIN);
 	assert_says(plan->text, "there is no domain example.org");
+	assert_int_equal(plan->host_count, 0);
+	assert_int_equal(fake_dns_count_all(w.dns), 1);
 }
 
 static void D2_an_mx_look_up_that_fails_delays_the_whole_domain(void **state)
@@ -225,6 +227,9 @@ static void D6_neither_mx_nor_address_is_no_domain(void **state)
 	const struct policy_plan *plan = world_plan(&w, "example.org");
 	assert_int_equal(plan->state, POLICY_PLAN_NO_DOMAIN);
 	assert_says(plan->text, "neither MX nor address");
+	/* tells it from a domain that is not there: 5.4.4, not 5.1.2 */
+	assert_int_equal(plan->host_count, 1);
+	assert_null(plan->hosts[0].requirement);
 }
 
 static void D6_an_implicit_mx_that_cannot_be_looked_up_is_no_missing_domain(void **state)
