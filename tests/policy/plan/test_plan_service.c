@@ -470,7 +470,7 @@ static void who_waits_for_a_place_gets_the_next_one(void **state)
 		char mx[1000] = "", host[48];
 		snprintf(name, sizeof(name), "d%d.example", i);
 		for (int j = 0; j < 12; j++) {
-			snprintf(host, sizeof(host), "mx%d.%s", j, name);
+			snprintf(host, sizeof(host), "mx%02d.%s", j, name);
 			fake_dns_hold(w.dns, host, DNS_A);
 			fake_dns_set(w.dns, host, DNS_A, DNS_INSECURE, "192.0.2.1");
 			snprintf(mx + strlen(mx), sizeof(mx) - strlen(mx), "%s10 %s", j ? "|" : "",
@@ -484,19 +484,19 @@ static void who_waits_for_a_place_gets_the_next_one(void **state)
 	ask(&plain); /* unknown: the last in the line */
 	fake_loop_advance(w.loop, 0);
 	assert_int_equal(fake_dns_count(w.dns, "mx11.d0.example", DNS_A), 1);
-	assert_int_equal(fake_dns_count(w.dns, "mx9.d2.example", DNS_A), 0);
+	assert_int_equal(fake_dns_count(w.dns, "mx09.d2.example", DNS_A), 0);
 	assert_int_equal(fake_dns_count(w.dns, HOST, DNS_A), 0);
 	/* two by two: d1 keeps its place in the line until it has all it wants */
 	for (int j = 0; j < 12; j += 2) {
 		for (int k = j; k < j + 2; k++) {
-			snprintf(name, sizeof(name), "mx%d.d0.example", k);
+			snprintf(name, sizeof(name), "mx%02d.d0.example", k);
 			fake_dns_release(w.dns, name, DNS_A);
 		}
 		fake_loop_advance(w.loop, 0);
-		snprintf(name, sizeof(name), j < 4 ? "mx%d.d1.example" : "mx%d.d2.example",
+		snprintf(name, sizeof(name), j < 4 ? "mx%02d.d1.example" : "mx%02d.d2.example",
 			j < 4 ? j + 9 : j - 3);
 		assert_int_equal(fake_dns_count(w.dns, name, DNS_A), 1);
-		assert_int_equal(fake_dns_count(w.dns, "mx0.d2.example", DNS_A), j < 4 ? 0 : 1);
+		assert_int_equal(fake_dns_count(w.dns, "mx00.d2.example", DNS_A), j < 4 ? 0 : 1);
 	}
 	assert_int_equal(w.plan_count, 1);
 	assert_string_equal(w.plan->next_hop, "d0.example");
