@@ -131,9 +131,9 @@ static void log_begin_of(const struct policyd *p, const char *how, const char *u
 
 static struct config *receive(const struct supervise_offer *offer, struct err *err)
 {
-	const struct config_source source = { .read = supervise_bundle_read, .ctx = offer->bundle };
-	return config_load(supervise_bundle_config_path(offer->bundle), &source,
-		supervise_bundle_secret(offer->bundle), err);
+	const struct config_source source = { .read = supervise_bundle_read, .ctx = offer->bundle,
+		.skips_keys = true };
+	return config_load(supervise_bundle_config_path(offer->bundle), &source, NULL, err);
 }
 
 static int on_start(void *ctx, const struct supervise_birth *birth,
@@ -185,7 +185,9 @@ static int live_supervised(void)
 
 static struct config *load(const struct policyd *p, struct err *err)
 {
-	struct config *config = config_load(p->config_path, &config_source_disk, NULL, err);
+	struct config_source source = config_source_disk;
+	source.skips_keys = true; /* ours are none of them, and strangers are talked to here */
+	struct config *config = config_load(p->config_path, &source, NULL, err);
 	for (char **warning = config ? config->warnings : NULL; warning && *warning; warning++)
 		log_say(LOG_LEVEL_WARNING, "config-warning", "%s", *warning);
 	return config;

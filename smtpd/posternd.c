@@ -60,6 +60,36 @@ static void plan(const struct config *config, struct supervise_plan *ret)
 		ret->addresses[i] = config->listeners[i].address;
 }
 
+/* From what was read already, and noted in another bundle. */
+struct excerpt {
+	struct supervise_bundle *from, *into;
+};
+
+static int read_excerpt(void *ctx, const char *path, size_t max_bytes, struct buf *ret,
+	struct err *err)
+{
+	const struct excerpt *e = ctx;
+	struct str content;
+	if (supervise_bundle_read(e->from, path, max_bytes, ret, err) < 0)
+		return -1;
+	if (!supervise_bundle_find(e->from, path, &content))
+		return err_set(err, ERR_SYSTEM, "%s is not at hand", path);
+	return supervise_bundle_add(e->into, path, content, err);
+}
+
+/* For postern-policyd, which talks to strangers: the files of the same load without any key. */
+static int excerpt(struct supervise_plan *plan, const char *path, struct err *err)
+{
+	plan->policyd_bundle = supervise_bundle_new(path);
+	struct excerpt e = { plan->bundle, plan->policyd_bundle };
+	const struct config_source source = { .read = read_excerpt, .ctx = &e, .skips_keys = true };
+	struct config *config = config_load(path, &source, NULL, err);
+	if (!config)
+		return -1;
+	config_unref(&config);
+	return 0;
+}
+
 static int load(void *ctx, const char *path, const uint8_t *ticket_secret,
 	struct supervise_plan *ret, struct err *err)
 {
@@ -78,6 +108,10 @@ static int load(void *ctx, const char *path, const uint8_t *ticket_secret,
 	for (char **warning = config->warnings; *warning; warning++)
 		log_say(LOG_LEVEL_WARNING, "config-warning", "%s", *warning);
 	plan(config, ret);
+	if (ret->wants_policyd && excerpt(ret, path, err) < 0) {
+		config_unref(&config);
+		return -1;
+	}
 	config_unref(&d->config);
 	d->config = config;
 	return 0;

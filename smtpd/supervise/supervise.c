@@ -17,6 +17,7 @@
 #include "smtpd/supervise/supervise_control.h"
 #include "smtpd/supervise/supervise_directories.h"
 #include "smtpd/supervise/supervise_member.h"
+#include "smtpd/supervise/supervise_plan.h"
 #include "smtpd/supervise/supervise_shards.h"
 #include "smtpd/supervise/supervise_sockets.h"
 
@@ -49,23 +50,13 @@ struct supervise {
 	struct supervise_member *members;
 	struct supervise_member policyd;
 	int policyd_fd; /* its listening socket; -1: not wanted */
+	int policyd_bundle_fd;
 	bool policyd_drains;
 	struct supervise_shards shards;
 	struct tlsio_signal signals[5];
 	struct tlsio_timer shutdown_timer, secret_timer;
 	struct tlsio_certwatch *watch;
 };
-
-void supervise_plan_clear(struct supervise_plan *plan)
-{
-	free(plan->user);
-	free(plan->run_directory);
-	free(plan->spool_directory);
-	free(plan->state_directory);
-	free(plan->addresses);
-	supervise_bundle_free(&plan->bundle);
-	memset(plan, 0, sizeof(*plan));
-}
 
 /* ---- a configuration comes into force --------------------------------------------------------- */
 
@@ -86,9 +77,11 @@ struct candidate {
 	struct supervise_sockets *sockets;
 	int bundle_fd;
 	int policyd_fd; /* -1: there is one already, or none is wanted */
+	int policyd_bundle_fd;
 };
 
-static const struct candidate no_candidate = { .bundle_fd = -1, .policyd_fd = -1 };
+static const struct candidate no_candidate = { .bundle_fd = -1, .policyd_fd = -1,
+	.policyd_bundle_fd = -1 };
 
 static void candidate_clear(struct candidate *c)
 {
@@ -97,6 +90,8 @@ static void candidate_clear(struct candidate *c)
 	supervise_sockets_free(&c->sockets);
 	if (c->bundle_fd >= 0)
 		close(c->bundle_fd);
+	if (c->policyd_bundle_fd >= 0)
+		close(c->policyd_bundle_fd);
 }
 
 static int load(struct supervise *s, struct supervise_plan *ret, struct err *err)
@@ -123,8 +118,9 @@ static int candidate_make_policyd(struct supervise *s, struct candidate *ret, st
 	if (plan->state_directory &&
 		supervise_directories_state(plan->state_directory, identity_of(s), err) < 0)
 		return -1;
-	if (s->policyd_fd >= 0)
-		return 0;
+	ret->policyd_bundle_fd = supervise_bundle_to_memfd(plan->policyd_bundle, err);
+	if (ret->policyd_bundle_fd < 0 || s->policyd_fd >= 0)
+		return ret->policyd_bundle_fd < 0 ? -1 : 0;
 	ret->policyd_fd = supervise_control_open_named(
 		plan->run_directory, POLICYD_SOCKET, identity_of(s), err);
 	return ret->policyd_fd < 0 ? -1 : 0;
@@ -160,10 +156,11 @@ static void log_start(const struct supervise *s)
 /* The second phase: cannot fail. Takes what the candidate holds. */
 static void put_in_force(struct supervise *s, struct candidate *c)
 {
-	struct candidate old = { s->plan, s->sockets, s->bundle_fd, -1 };
+	struct candidate old = { s->plan, s->sockets, s->bundle_fd, -1, s->policyd_bundle_fd };
 	s->plan = c->plan;
 	s->sockets = c->sockets;
 	s->bundle_fd = c->bundle_fd;
+	s->policyd_bundle_fd = c->policyd_bundle_fd;
 	if (c->policyd_fd >= 0)
 		s->policyd_fd = c->policyd_fd;
 	s->generation++;
@@ -182,7 +179,7 @@ static void await(struct supervise *s, struct supervise_member *m)
 	s->awaited += m->is_awaited;
 }
 
-static void send_to_all(struct supervise *s)
+static void send_to_workers(struct supervise *s)
 {
 	s->awaited = 0;
 	s->refused = 0;
@@ -191,6 +188,11 @@ static void send_to_all(struct supervise *s)
 		supervise_member_configure(&s->members[i]);
 	}
 	s->policyd.is_awaited = false;
+}
+
+static void send_to_all(struct supervise *s)
+{
+	send_to_workers(s);
 	if (s->plan.wants_policyd) {
 		await(s, &s->policyd);
 		supervise_member_configure(&s->policyd);
@@ -237,35 +239,6 @@ static void begin_or_end_policyd(struct supervise *s)
 
 /* ---- reload -------------------------------------------------------------------------------------- */
 
-static bool differs(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) != 0 : a != b;
-}
-
-static void keep_text(char **now, char **kept, const char *option)
-{
-	if (!differs(*now, *kept))
-		return;
-	log_say(LOG_LEVEL_WARNING, "reload-keeps",
-		"a new value of '%s' needs a restart; until then it stays %s", option,
-		*kept ? *kept : "unset");
-	free(*now);
-	*now = mem_dup(*kept);
-}
-
-/* What only a restart can change stays as it is, and says so. */
-static void keep_what_cannot_change(struct supervise *s, struct supervise_plan *now)
-{
-	if (now->workers != s->plan.workers)
-		log_say(LOG_LEVEL_WARNING, "reload-keeps",
-			"a new value of 'workers' needs a restart; until then it stays %u",
-			s->plan.workers);
-	now->workers = s->plan.workers;
-	keep_text(&now->user, &s->plan.user, "user");
-	keep_text(&now->run_directory, &s->plan.run_directory, "run-directory");
-	keep_text(&now->spool_directory, &s->plan.spool_directory, "spool directory");
-}
-
 static void reload(struct supervise *s, const char *why)
 {
 	struct candidate c = no_candidate;
@@ -277,7 +250,7 @@ static void reload(struct supervise *s, const char *why)
 	}
 	bool failed = load(s, &c.plan, &err) < 0;
 	if (!failed) {
-		keep_what_cannot_change(s, &c.plan);
+		supervise_plan_keep(&c.plan, &s->plan);
 		failed = candidate_make(s, s->plan.workers, &c, &err) < 0;
 	}
 	if (failed) {
@@ -327,7 +300,7 @@ static void on_secret_due(void *ctx)
 	close(s->bundle_fd);
 	s->bundle_fd = fd;
 	s->generation++;
-	send_to_all(s);
+	send_to_workers(s);
 	log_say(LOG_LEVEL_INFO, "ticket-secret-renewed", "once in %lld h",
 		(long long)(s->program->secret_ms / 3600000));
 }
@@ -346,11 +319,12 @@ static void on_configuration(
 {
 	const struct supervise *s = ctx;
 	ret->generation = s->generation;
-	ret->fds[ret->fd_count++] = s->bundle_fd;
 	if (m == &s->policyd) {
+		ret->fds[ret->fd_count++] = s->policyd_bundle_fd;
 		ret->fds[ret->fd_count++] = s->policyd_fd;
 		return;
 	}
+	ret->fds[ret->fd_count++] = s->bundle_fd;
 	ret->fds[ret->fd_count++] = supervise_control_fd(s->control, m->number);
 	for (size_t i = 0; i < supervise_sockets_count(s->sockets); i++)
 		ret->fds[ret->fd_count++] = supervise_sockets_fd(s->sockets, i, m->number);
@@ -560,33 +534,14 @@ static void on_quit(void *ctx, int number)
 
 /* ---- the beginning ---------------------------------------------------------------------------------- */
 
-static int find_identity(struct supervise *s, struct err *err)
-{
-	if (!s->plan.user)
-		return geteuid() == 0 ? err_set(err, ERR_INPUT, "started as root without 'user': name "
-					"the user whom the workers shall be")
-				      : 0;
-	s->has_identity = true;
-	if (process_find_user(s->plan.user, &s->identity, err) < 0)
-		return -1;
-	if (s->identity.uid == 0)
-		log_say(LOG_LEVEL_WARNING, "workers-are-root",
-			"user = root: whoever breaks into a worker has this machine");
-	if (geteuid() != 0 && geteuid() != s->identity.uid)
-		return err_set(err, ERR_INPUT, "only root can start workers as user '%s': start as "
-			"root, or as that user", s->plan.user);
-	return 0;
-}
-
 static int prepare(struct supervise *s, struct candidate *c, struct err *err)
 {
 	if (load(s, &c->plan, err) < 0)
 		return -1;
 	if (c->plan.workers < 1 || c->plan.workers > SUPERVISE_SHARDS_MOST)
 		return err_set(err, ERR_INPUT, "workers must be 1..%d", SUPERVISE_SHARDS_MOST);
-	s->plan.user = c->plan.user;
-	int failed = find_identity(s, err);
-	s->plan.user = NULL;
+	s->has_identity = c->plan.user != NULL;
+	int failed = supervise_plan_identity(&c->plan, &s->identity, err);
 	const struct process_identity *identity = identity_of(s);
 	if (failed || supervise_directories_run(c->plan.run_directory, err) < 0 ||
 		supervise_directories_spool(c->plan.spool_directory, identity, err) < 0)
@@ -650,6 +605,8 @@ static void clean_up(struct supervise *s)
 	free(s->pid_path);
 	if (s->bundle_fd >= 0)
 		close(s->bundle_fd);
+	if (s->policyd_bundle_fd >= 0)
+		close(s->policyd_bundle_fd);
 	free(s->members);
 	supervise_plan_clear(&s->plan);
 	explicit_bzero(s->secret, sizeof(s->secret));
@@ -660,7 +617,7 @@ static void clean_up(struct supervise *s)
 int supervise_run(const struct supervise_program *program)
 {
 	struct supervise s = { .program = program, .bundle_fd = -1, .pid_file = -1,
-		.policyd_fd = -1 };
+		.policyd_fd = -1, .policyd_bundle_fd = -1 };
 	struct candidate c = no_candidate;
 	struct err err;
 	process_forbid_dumps(); /* we read all keys, and may be of the workers' user */

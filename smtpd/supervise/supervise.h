@@ -32,6 +32,8 @@ struct supervise_plan {
 	struct netaddr *addresses;
 	size_t address_count;
 	struct supervise_bundle *bundle; /* everything that was read */
+	/* What policyd is given; NULL when it is not wanted. Files in it are in bundle, too. */
+	struct supervise_bundle *policyd_bundle;
 };
 void supervise_plan_clear(struct supervise_plan *plan);
 

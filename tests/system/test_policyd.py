@@ -77,6 +77,14 @@ def descriptors_and_secrets_of_the_supervisor_stay_there(place):
 	with open("/proc/net/tcp") as f:
 		inodes = [line.split()[9] for line in f if line.split()[3] == "0A"]
 	check(not any(f"socket:[{i}]" in targets for i in inodes), "no listening TCP socket", targets)
+	bundles = [fd for fd in os.listdir(folder) if "memfd:" in os.readlink(f"{folder}/{fd}")] if targets else []
+	for fd in bundles:
+		with open(f"{folder}/{fd}", "rb") as f:
+			bundle = f.read()
+		check(b"hostname" in bundle, "the configuration is in it")
+		check(b"PRIVATE KEY" not in bundle, "no key is")
+	if os.geteuid() == 0:
+		check(len(bundles) == 1, "one bundle", targets)
 	postern.stop()
 
 
