@@ -3,7 +3,7 @@
  * For:     sts. The only place that speaks HTTPS; addresses come from dns, never from libcurl.
  * Promise: https://mta-sts.<domain>/.well-known/mta-sts.txt only; status 200 and text/plain only; no
  *          redirect, proxy, HTTP cache, netrc; TLS 1.2 or better; the name by SAN alone, unexpired,
- *          to the given authorities; at most STS_POLICY_BYTES_MOST of body and 16 KiB of header, one
+ *          to the given authorities, looked at by libtlsio before the request is sent; at most STS_POLICY_BYTES_MOST of body and 16 KiB of header, one
  *          time limit over all of it; no private, loopback, link-local or multicast address unless
  *          allowed; at most 50 at a time (others wait their turn, inside their own limit).
  * Source:  RFC 8461 3.3; M6-M9.
