@@ -489,6 +489,11 @@ struct plan_domain *plan_domain_start(struct plan_means *means,
 	return d;
 }
 
+bool plan_domain_has_policy(const struct plan_domain *d)
+{
+	return d->has_sts;
+}
+
 void plan_domain_free(struct plan_domain **pdomain)
 {
 	struct plan_domain *d = *pdomain;

@@ -50,6 +50,8 @@ struct plan_domain;
 struct plan_domain *plan_domain_start(struct plan_means *means,
 	const struct policy_question *question, const struct policy_rules *rules, int64_t limit_ms,
 	bool is_known, void (*on_made)(void *ctx, struct policy_plan *plan), void *ctx);
+/* The MTA-STS policy has been told already: one that changes now is not in the plan. */
+bool plan_domain_has_policy(const struct plan_domain *domain);
 /* Accepts NULL, sets NULL. No event any more. */
 void plan_domain_free(struct plan_domain **domain);
 

@@ -356,7 +356,8 @@ void plan_service_forget(struct plan_service *s, const char *domain)
 	struct job *job, *next;
 	plan_keep_forget(s->keep, domain);
 	HASH_ITER (hh, s->jobs, job, next) {
-		if (str_equal_nocase(str_of(job->question.next_hop), str_of(domain)))
+		if (plan_domain_has_policy(job->work) &&
+			str_equal_nocase(str_of(job->question.next_hop), str_of(domain)))
 			job->is_stale = true;
 	}
 }

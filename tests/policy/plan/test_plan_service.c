@@ -201,6 +201,15 @@ static void what_changes_while_the_plan_is_made_keeps_it_from_being_kept(void **
 	fake_loop_advance(w.loop, 0);
 	assert_int_equal(w.plan_count, 1);
 	assert_null(plan_service_find(w.service, &plain));
+
+	/* not yet told of the policy: then the plan has the new one */
+	fake_sts_set_delay(w.sts, DOMAIN, 1000);
+	ask(&plain);
+	fake_loop_advance(w.loop, 0);
+	plan_service_forget(w.service, DOMAIN);
+	fake_loop_advance(w.loop, 1000);
+	assert_int_equal(w.plan_count, 2);
+	assert_non_null(plan_service_find(w.service, &plain));
 }
 
 /* ---- joined ----------------------------------------------------------------------------------- */
