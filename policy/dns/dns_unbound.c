@@ -21,7 +21,6 @@ enum {
 	SOCKETS_LEAST = 64,
 	SOCKETS_MOST = 4096,
 	TCP_MOST = 32, /* each has a buffer of 64 KiB */
-	RTT_MOST_MS = 5000,
 };
 
 struct dns_unbound {
@@ -161,6 +160,7 @@ static int set_options(struct ub_ctx *ctx, const struct dns_settings *s, unsigne
 		{ "log-servfail:", "yes" }, /* for its words */
 		{ "val-log-squelch:", "no" },
 		{ "val-log-level:", "2" }, /* the same for bogus ones */
+		{ "infra-keep-probing:", "yes" }, /* a server that comes back is soon found again */
 		{ "qname-minimisation:", "yes" },
 		{ "harden-dnssec-stripped:", "yes" },
 	};
@@ -175,8 +175,7 @@ static int set_options(struct ub_ctx *ctx, const struct dns_settings *s, unsigne
 		   set_number(ctx, "outgoing-range:",
 			   (uint64_t)limit(descriptors / 2, SOCKETS_LEAST, SOCKETS_MOST)) &&
 		   set_number(ctx, "outgoing-num-tcp:",
-			   (uint64_t)limit(descriptors / 16, 2, TCP_MOST)) &&
-		   set_number(ctx, "infra-cache-max-rtt:", RTT_MOST_MS);
+			   (uint64_t)limit(descriptors / 16, 2, TCP_MOST));
 	for (size_t i = 0; s->insecure && s->insecure[i]; i++)
 		is_good &= ub_ctx_set_option(ctx, "domain-insecure:", s->insecure[i]) == UB_NOERROR;
 	if (!is_good)

@@ -18,6 +18,7 @@
 #include "libtlsio/base/buf.h"
 #include "libtlsio/base/mem.h"
 #include "policy/dns/dns.h"
+#include "policy/dns/dns_check.h"
 #include "tests/policy/dns/dns_server.h"
 
 static struct dns_server *server;
@@ -495,6 +496,42 @@ static void a_forwarder_s_answers_are_validated(void **state)
 	expect(ask(f, "www.expired.example", DNS_A), DNS_FAILED, DNS_BOGUS);
 }
 
+struct verdict {
+	int count;
+	enum dns_check_result result;
+};
+
+static void on_checked(void *ctx, enum dns_check_result result, const char *words)
+{
+	struct verdict *v = ctx;
+	v->count++;
+	v->result = result;
+	assert_true(words[0] != '\0');
+}
+
+static void the_self_check_tells_validation_from_none(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 2; i++) {
+		struct dns_settings settings, used;
+		struct verdict verdict = { 0 };
+		dns_server_settings(server, &settings);
+		settings.check = list_of("www.tampered.example");
+		dns_settings_copy(&settings, &used);
+		if (i == 1) {
+			free(used.anchor_text);
+			used.anchor_text = NULL;
+		}
+		reopen(f, &used);
+		dns_check_start(f->loop, f->dns, &settings, on_checked, &verdict);
+		while (verdict.count == 0)
+			tlsio_loop_turn(f->loop, true);
+		assert_int_equal(verdict.result,
+			i == 0 ? DNS_CHECK_GOOD : DNS_CHECK_NOT_VALIDATING);
+		dns_settings_clear(&settings);
+	}
+}
+
 static void without_an_anchor_nothing_is_secure(void **state)
 {
 	struct fixture *f = *state;
@@ -639,6 +676,7 @@ int main(void)
 		T(equal_questions_are_asked_once),
 		T(a_flood_is_bounded),
 		T(a_forwarder_s_answers_are_validated),
+		T(the_self_check_tells_validation_from_none),
 		T(without_an_anchor_nothing_is_secure),
 		cmocka_unit_test(nothing_but_libevent_has_libevent_s_names),
 		cmocka_unit_test(settings_that_cannot_work_are_refused_in_words),

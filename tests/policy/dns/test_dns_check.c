@@ -82,6 +82,21 @@ static void one_bogus_name_and_a_secure_root_are_good(void **state)
 	expect(f, DNS_CHECK_GOOD, "the root is secure, and broken.example");
 }
 
+static void every_name_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	fake_dns_hold(f->dns, "broken.example", DNS_A);
+	fake_dns_set_failed(f->dns, "expired.example", DNS_A, true, "x");
+	f->check = dns_check_start(f->loop, f->dns, &f->settings, on_over, f);
+	fake_loop_advance(f->loop, 0);
+	assert_int_equal(f->count, 0); /* good so far, but it may still be answered */
+	fake_dns_set(f->dns, "broken.example", DNS_A, DNS_INSECURE, "192.0.2.1");
+	fake_dns_release(f->dns, "broken.example", DNS_A);
+	fake_loop_advance(f->loop, 0);
+	assert_int_equal(f->count, 1);
+	assert_int_equal(f->result, DNS_CHECK_NOT_VALIDATING);
+}
+
 static void a_broken_name_that_is_answered_is_the_alarm(void **state)
 {
 	struct fixture *f = *state;
@@ -172,6 +187,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(one_bogus_name_and_a_secure_root_are_good),
+		T(every_name_is_waited_for),
 		T(a_broken_name_that_is_answered_is_the_alarm),
 		T(a_broken_name_that_was_mended_shows_nothing),
 		T(an_insecure_root_is_the_alarm),
