@@ -1,6 +1,7 @@
-/* posternctl: the operator's hand: what waits in the queue and why, try now, remove, status.
+/* posternctl: the operator's hand: what waits in the queue and why, try now, remove, status; where
+ * mail goes and what its hosts show.
  *
- * Joins: control (asks every worker, prints) and config (check-config). Needs no library of mail.
+ * Joins: control (asks every worker, prints), config (check-config), posternctl_policy (explain, probe).
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "smtpd/config/config_text.h"
 #include "smtpd/control/control_client.h"
 #include "smtpd/control/control_print.h"
+#include "smtpd/posternctl_policy.h"
 
 #define CONFIG_BYTES_MOST (4u << 20)
 
@@ -23,6 +25,7 @@ struct hand {
 	const char *config_path;   /* as given with -c, or NULL */
 	const char *run_directory; /* as given, or NULL */
 	bool is_json, is_sure;
+	struct posternctl_policy policy; /* what only explain and probe look at */
 	struct buf out;
 	bool is_open;	 /* a JSON object has begun */
 	bool has_recipient; /* in it */
@@ -350,6 +353,27 @@ static int run_check_config(struct hand *h, int argc, char **argv)
 	return check_config(given ? given : CHECK_CONFIG_PATH);
 }
 
+static struct posternctl_policy policy_options(const struct hand *h)
+{
+	struct posternctl_policy options = h->policy;
+	options.config_path = h->config_path;
+	options.run_directory = h->run_directory;
+	options.is_json = h->is_json;
+	return options;
+}
+
+static int run_explain(struct hand *h, int argc, char **argv)
+{
+	struct posternctl_policy options = policy_options(h);
+	return posternctl_explain(&options, argc, argv);
+}
+
+static int run_probe(struct hand *h, int argc, char **argv)
+{
+	struct posternctl_policy options = policy_options(h);
+	return posternctl_probe(&options, argc, argv);
+}
+
 static int run_help(struct hand *h, int argc, char **argv);
 
 static const struct subcommand {
@@ -363,6 +387,8 @@ static const struct subcommand {
 	{ "flush", run_flush, "flush [all|ID|domain NAME]", "try now" },
 	{ "remove", run_remove, "remove ID [--yes]", "drop a message, telling nobody" },
 	{ "status", run_status, "status", "each worker: sessions, TLS, queue, spool" },
+	{ "explain", run_explain, "explain DOMAIN", "where its mail goes, what each host must show, why" },
+	{ "probe", run_probe, "probe DOMAIN|HOST:PORT", "connect and look, sending no mail" },
 	{ "check-config", run_check_config, "check-config [FILE]", "is it right? (needs no posternd)" },
 	{ "help", run_help, "help", "this" },
 };
@@ -376,8 +402,15 @@ static void print_usage(FILE *to)
 	      "  -c, --config FILE            where posternd's configuration is (default\n"
 	      "                               " CHECK_CONFIG_PATH ")\n"
 	      "      --run-directory DIR      where its sockets are (default: as configured)\n"
-	      "      --json                   queue, show and status: one JSON object per line\n"
+	      "      --json                   queue, show and status: one JSON object per line;\n"
+	      "                               explain and probe: one object\n"
 	      "      --yes                    remove without asking\n"
+	      "      --fresh                  explain, probe: ask DNS, not postern-policyd\n"
+	      "      --port N                 explain, probe: as if the hosts listened there\n"
+	      "      --host NAME              probe: this host of the domain alone\n"
+	      "      --all                    probe: every address of both families\n"
+	      "      --no-mail                probe: said for clearness; it never sends mail\n"
+	      "      --timeout TIME           probe: for all hosts together (default 30s)\n"
 	      "      --help, --version\n",
 		to);
 }
@@ -400,44 +433,83 @@ static int dispatch(struct hand *h, int argc, char **argv)
 	return 2;
 }
 
+enum { FRESH = 256, ALL, NO_MAIL, PORT, HOST, TIMEOUT };
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' },
+	{ "run-directory", required_argument, NULL, 'r' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "yes", no_argument, NULL, 'y' },
+	{ "fresh", no_argument, NULL, FRESH },
+	{ "all", no_argument, NULL, ALL },
+	{ "no-mail", no_argument, NULL, NO_MAIL },
+	{ "port", required_argument, NULL, PORT },
+	{ "host", required_argument, NULL, HOST },
+	{ "timeout", required_argument, NULL, TIMEOUT },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void take_policy_option(struct posternctl_policy *options, int option)
+{
+	if (option == FRESH)
+		options->is_fresh = true;
+	else if (option == ALL)
+		options->wants_all = true;
+	else if (option == PORT)
+		options->port = optarg;
+	else if (option == HOST)
+		options->host = optarg;
+	else if (option == TIMEOUT)
+		options->timeout = optarg;
+}
+
+/* -1: go on; otherwise the exit status. */
+static int take_option(struct hand *h, int option)
+{
+	switch (option) {
+	case 'c':
+		h->config_path = optarg;
+		break;
+	case 'r':
+		h->run_directory = optarg;
+		break;
+	case 'j':
+		h->is_json = true;
+		break;
+	case 'y':
+		h->is_sure = true;
+		break;
+	case 'h':
+		print_usage(stdout);
+		return EXIT_SUCCESS;
+	case 'V':
+		puts("posternctl (" PACKAGE_NAME ") " PACKAGE_VERSION);
+		return EXIT_SUCCESS;
+	case '?':
+		print_usage(stderr);
+		return 2;
+	default:
+		take_policy_option(&h->policy, option);
+		break;
+	}
+	return -1;
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
-		{ "run-directory", required_argument, NULL, 'r' }, { "json", no_argument, NULL, 'j' },
-		{ "yes", no_argument, NULL, 'y' }, { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
 	struct hand h = { 0 };
-	int option;
-	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			h.config_path = optarg;
-			break;
-		case 'r':
-			h.run_directory = optarg;
-			break;
-		case 'j':
-			h.is_json = true;
-			break;
-		case 'y':
-			h.is_sure = true;
-			break;
-		case 'h':
-			print_usage(stdout);
-			return EXIT_SUCCESS;
-		case 'V':
-			puts("posternctl (" PACKAGE_NAME ") " PACKAGE_VERSION);
-			return EXIT_SUCCESS;
-		default:
-			print_usage(stderr);
-			return 2;
-		}
-	}
+	int option, status = -1;
+	while (status < 0 && (option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1)
+		status = take_option(&h, option);
+	if (status >= 0)
+		return status;
 	if (optind == argc) {
 		print_usage(stderr);
 		return 2;
 	}
-	int status = dispatch(&h, argc - optind, argv + optind);
+	status = dispatch(&h, argc - optind, argv + optind);
 	buf_release(&h.out);
 	return status;
 }

@@ -302,7 +302,7 @@ static void put_all_evidence(struct explain_page *page, const struct policy_plan
 			explain_page_heading(page, "%s", heading);
 		has_heading = true;
 		if (is_lost)
-			explain_page_item(page, "", "%s%s%s", v->subject, v->subject[0] ? ": " : "",
+			explain_page_item(page, "lost", "%s%s%s", v->subject, v->subject[0] ? ": " : "",
 				v->text);
 		else
 			put_evidence(page, v);
