@@ -373,7 +373,8 @@ static void make(struct plan_domain *d)
 	}
 	if (d->wants_evidence && d->kind == POLICY_BY_MX) {
 		plan_evidence_sts(d->plan, d->next_hop, d->has_sts ? &d->sts : NULL,
-			d->sts_why_not ? d->sts_why_not : "not waited for", now_s);
+			d->sts_why_not ? d->sts_why_not : "not asked: there is no host to send to",
+			now_s);
 		plan_tally_show(d->means->tally, d->next_hop, now_s, d->plan);
 	}
 	set_expiry(d, now_s);
@@ -425,8 +426,10 @@ static void on_limit(void *ctx)
 		has_any = has_any || (d->hosts[i]->state == PLAN_HOST_GOOD &&
 					     d->hosts[i]->dane.state != POLICY_DANE_ERROR);
 	dns_cancel(&d->mx);
-	if (d->sts_question)
+	if (d->sts_question) {
 		sts_cancel(&d->sts_question);
+		d->sts_why_not = "no answer in time";
+	}
 	if (!may_send || !has_any)
 		end(d, POLICY_PLAN_DEFER, POLICY_REASON_NONE, "no answer within %lld s: %s",
 			(long long)(d->limit_ms / 1000), buf_text(&open));

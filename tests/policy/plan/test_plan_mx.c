@@ -119,6 +119,7 @@ static void X2_nothing_more_is_asked_of_a_null_mx_domain(void **state)
 	assert_int_equal(world_plan(&w, "example.org")->state, POLICY_PLAN_NO_MAIL);
 	assert_int_equal(fake_dns_count_all(w.dns), 1);
 	assert_int_equal(fake_sts_asked(w.sts, "example.org"), 0);
+	assert_says(world_evidence(w.plan, POLICY_EVIDENCE_STS_POLICY, NULL)->text, "no host");
 }
 
 static void D1_an_answer_that_nothing_is_there_is_an_answer(void **state)
