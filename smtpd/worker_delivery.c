@@ -145,8 +145,20 @@ static void bounce(struct worker_delivery *d, const struct relay_outcome *const 
 	free(told);
 }
 
+/* The recipients wait as they did: the next start tries at once, and no attempt is counted. */
+static void leave(struct worker_delivery *d)
+{
+	d->result = SCHED_RETRY;
+	d->due_s = tlsio_loop_time_s(d->rooms->loop);
+	d->on_settled(d->ctx, d);
+}
+
 void worker_delivery_settle(struct worker_delivery *d, const struct relay_result *result)
 {
+	if (result->was_withdrawn) {
+		leave(d);
+		return;
+	}
 	const struct worker_rooms *rooms = d->rooms;
 	const struct spool_envelope *e = spool_reader_envelope(d->reader);
 	bool is_expired = sched_backoff_is_expired(&rooms->config->sched,

@@ -68,6 +68,7 @@ static void on_ended_turn(void *ctx)
 			.outcomes = job->outcomes,
 			.count = job->count,
 			.destination_failed = job->destination_failed,
+			.was_withdrawn = job->was_withdrawn,
 		};
 		list_remove(node);
 		relay->job_count--;
@@ -555,6 +556,7 @@ void relay_drain(struct relay *relay)
 		if (!job->asked)
 			continue;
 		relay_job_cancel_ask(job);
+		job->was_withdrawn = true;
 		put_off_unplanned(job, "the server stopped before it was known which hosts take "
 			"this mail");
 	}

@@ -43,6 +43,7 @@ struct relay_result {
 	const struct relay_outcome *outcomes;
 	size_t count;
 	bool destination_failed;   /* nothing was tried with these recipients: connect, TLS, EHLO */
+	bool was_withdrawn;	   /* drained before anything was tried: no attempt at all */
 };
 
 struct relay_events {
@@ -63,7 +64,7 @@ void relay_set_settings(struct relay *relay, const struct relay_settings *settin
  * on_outcome comes later, never inside this call. job is passed through. */
 void relay_start(struct relay *relay, uint64_t message, struct relay_destination *destination,
 	const uint32_t *recipients, size_t count, void *job);
-/* Close idle connections; finish what runs; who still waits for a plan is put off. */
+/* Close idle connections; finish what runs; who still waits for a plan is withdrawn. */
 void relay_drain(struct relay *relay);
 size_t relay_running_count(const struct relay *relay);
 void relay_free(struct relay **relay);

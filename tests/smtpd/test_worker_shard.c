@@ -574,6 +574,13 @@ static void a_drain_does_not_wait_for_policyd(void **state)
 	settle(p);
 	assert_int_equal(worker_shard_running_count(p->shard), 0);
 	assert_int_equal(messages(p), 1);
+	worker_shard_free(&p->shard);
+	p->planner.is_silent = false;
+	plan(p, "x.test", BY_MX);
+	begin(p, BY_MX); /* at once, not after a retry's hour: nothing had been tried */
+	wait_for(p, &p->a, "RCPT TO:<one@x.test>");
+	settle(p);
+	assert_int_equal(messages(p), 0);
 }
 
 static void a_domain_that_takes_no_mail_bounces_at_once(void **state)

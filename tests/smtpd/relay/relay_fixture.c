@@ -17,6 +17,7 @@ static void on_outcome(void *ctx, void *job, const struct relay_result *result)
 	memcpy(f->outcomes, result->outcomes, result->count * sizeof(f->outcomes[0]));
 	f->outcome_count = result->count;
 	f->destination_failed = result->destination_failed;
+	f->was_withdrawn = result->was_withdrawn;
 	f->outcome_calls++;
 }
 

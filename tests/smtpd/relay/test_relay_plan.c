@@ -287,6 +287,20 @@ static void S13_one_mended_host_would_be_enough_so_nothing_fails_for_good(void *
 		"mx1.test offers no STARTTLS, but rule:2 demands encrypt");
 }
 
+/* The planner looks at the TXT record's id again, and mail goes by what it finds then. */
+static void M18_each_attempt_asks_for_the_plan_anew(void **state)
+{
+	struct plan_fixture *t = *state;
+	add(t, plan_for(t, "y.test"), 0, 10, t->verify);
+	send_to(t, "y.test");
+	deferred(t, "4.7.4");
+	assert_false(t->f->was_withdrawn);
+	add(t, plan_for(t, "y.test"), 0, 10, t->may);
+	send_to(t, "y.test");
+	delivered(t);
+	assert_int_equal(t->f->planner.asked_count, 2);
+}
+
 static void may_goes_on_in_clear_at_the_same_host_and_others_do_not(void **state)
 {
 	struct plan_fixture *t = *state;
@@ -633,6 +647,7 @@ static void a_drain_waits_for_no_plan(void **state)
 	relay_drain(t->f->relay);
 	relay_fixture_wait(t->f);
 	assert_int_equal(t->f->planner.cancelled_count, 1);
+	assert_true(t->f->was_withdrawn);
 	deferred(t, "4.3.5");
 }
 
@@ -657,6 +672,7 @@ int main(void)
 		T(M15_a_certificate_for_the_domain_is_not_one_for_the_host),
 		T(M16_no_host_fit_is_deferred_and_each_is_named),
 		T(S13_one_mended_host_would_be_enough_so_nothing_fails_for_good),
+		T(M18_each_attempt_asks_for_the_plan_anew),
 		T(may_goes_on_in_clear_at_the_same_host_and_others_do_not),
 		T(D18_D16_the_tlsa_base_domain_is_sni_and_name),
 		T(D11_a_host_that_fails_dane_leads_to_the_next),
