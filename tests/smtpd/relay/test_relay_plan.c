@@ -436,13 +436,17 @@ static void T5_sessions_are_resumed_for_equal_demands_only(void **state)
 	add(t, plan_for(t, "y.test"), 0, 10, t->verify);
 	add(t, plan_for(t, "z.test"), 0, 10, t->verify);
 	add(t, plan_for(t, "weak.test"), 0, 10, t->encrypt);
-	send_to(t, "weak.test");
-	send_to(t, "y.test");
-	assert_int_equal(t->hops[0].resumed, 0);
-	send_to(t, "z.test");
-	delivered(t);
-	assert_int_equal(t->hops[0].resumed, 1);
-	assert_int_equal(t->hops[0].connections, 3);
+	static const struct {
+		const char *domain;
+		unsigned resumed;
+	} rows[] = { { "weak.test", 0 }, { "y.test", 0 }, { "z.test", 1 }, { "weak.test", 2 },
+		{ "y.test", 3 } };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		send_to(t, rows[i].domain);
+		delivered(t);
+		assert_int_equal(t->hops[0].resumed, rows[i].resumed);
+		assert_int_equal(t->hops[0].connections, i + 1);
+	}
 }
 
 static void an_open_connection_to_an_equal_host_is_taken_before_another_is_made(void **state)
@@ -489,6 +493,28 @@ static void another_client_certificate_ends_what_was_open(void **state)
 	send_to(t, "y.test");
 	delivered(t);
 	assert_int_equal(t->hops[0].connections, 2);
+	tlsio_certstore_unref(&ours);
+}
+
+static void a_connection_of_who_we_were_is_not_kept(void **state)
+{
+	struct plan_fixture *t = *state;
+	struct tlsio_certstore *ours = fake_ca_certstore(t->ca, "relay.test");
+	t->f->domain = "y.test";
+	t->hops[0].tls = t->servers[0];
+	add(t, plan_for(t, "y.test"), 0, 10, t->verify);
+	uint64_t id = relay_fixture_message(t->f, "", "x\r\n", "one@y.test", NULL);
+	relay_fixture_begin(t->f, id, "mx", "may");
+	while (!strstr(fake_hop_commands(&t->hops[0]), "<tls>"))
+		tlsio_loop_turn(t->f->loop, true);
+	assert_int_equal(t->f->outcome_calls, 0);
+	relay_set_settings(t->f->relay, &t->f->settings, ours);
+	relay_fixture_wait(t->f);
+	delivered(t);
+	send_to(t, "y.test");
+	delivered(t);
+	assert_int_equal(t->hops[0].connections, 2);
+	assert_int_equal(t->hops[0].messages, 2);
 	tlsio_certstore_unref(&ours);
 }
 
@@ -683,6 +709,7 @@ int main(void)
 		T(an_open_connection_to_an_equal_host_is_taken_before_another_is_made),
 		T(D10_an_open_connection_to_a_worse_host_waits_for_the_better_ones),
 		T(another_client_certificate_ends_what_was_open),
+		T(a_connection_of_who_we_were_is_not_kept),
 		T(M17_testing_mode_is_judged_by_the_same_handshake_and_reported),
 		T(M17_a_failure_in_testing_mode_is_reported_and_the_mail_goes),
 		T(M17_a_host_the_testing_policy_does_not_name_is_used_and_reported),
