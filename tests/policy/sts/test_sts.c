@@ -769,6 +769,16 @@ static void a_restart_forgets_neither_policies_nor_failures(void **state)
 	ask_now(f);
 	assert_int_equal(fetches(), 2);
 
+	/* on the disk at the end of the turn, not only after a close in good order */
+	struct sts_cache_entry entry = { 0 };
+	struct sts_cache *beside =
+		sts_cache_open(path, STS_CACHE_READ_ONLY, 100, on_warning, f, NULL);
+	assert_true(sts_cache_get(beside, "a.example", &entry));
+	assert_string_equal(entry.failed_id, "2");
+	assert_string_equal(entry.policy->text, ENFORCE);
+	sts_policy_unref(&entry.policy);
+	sts_cache_close(&beside);
+
 	sts_free(&f->sts);
 	begin(f);
 	set_no_record(f);
