@@ -353,7 +353,7 @@ static void frames_are_split_at_any_byte_and_within_limits(void **state)
 	assert_int_equal(
 		door_wire_split(buf_str(&frame), frame.length - 5, &f, &used, &err), -1);
 	assert_int_equal(err.kind, ERR_LIMIT);
-	frame.data[frame.head + 4] = 6;
+	frame.data[frame.head + 4] = DOOR_FORGET + 1;
 	assert_int_equal(door_wire_split(buf_str(&frame), 4096, &f, &used, &err), -1);
 	frame.data[frame.head + 4] = 0;
 	assert_int_equal(door_wire_split(buf_str(&frame), 4096, &f, &used, &err), -1);
