@@ -100,6 +100,10 @@ def a_reload_begins_and_ends_it(place):
 	pid = _pid_of_policyd(postern)
 	check(b"postern-policyd" in _greeting(path), "it greets")
 	check("policyd-reload" in _reload(postern), "it lives by the new file", postern.log()[-1500:])
+	postern.options["resolver"]["timeout"] = "2s"  # another resolver, another brain, the same clients
+	postern.configure()
+	_reload(postern)
+	check(b"postern-policyd" in _greeting(path), "it greets with another resolver")
 	check(postern.policyd_pid() == pid, "the same process")
 	check(os.path.isdir(place.path("state")), "the folder for what it learns")
 	del postern.routes["*"]
