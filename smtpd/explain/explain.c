@@ -47,10 +47,9 @@ static const struct policy_plan_host *first_usable(const struct policy_plan *pla
 
 static bool are_all_alike(const struct policy_plan *plan)
 {
-	const struct policy_requirement *first = first_usable(plan)->requirement;
+	const struct policy_plan_host *first = first_usable(plan);
 	for (size_t i = 0; i < plan->host_count; i++) {
-		const struct policy_requirement *r = plan->hosts[i].requirement;
-		if (r && !explain_words_are_alike(first, r))
+		if (plan->hosts[i].requirement && !explain_words_are_alike(first, &plan->hosts[i]))
 			return false;
 	}
 	return true;
@@ -59,11 +58,11 @@ static bool are_all_alike(const struct policy_plan *plan)
 /* How many hosts have that demand, counted at the first of them; 0 at the others. */
 static size_t count_alike_from(const struct policy_plan *plan, size_t at)
 {
-	const struct policy_requirement *r = plan->hosts[at].requirement;
+	const struct policy_plan_host *host = &plan->hosts[at];
 	size_t count = 0;
-	for (size_t i = 0; r && i < plan->host_count; i++) {
+	for (size_t i = 0; host->requirement && i < plan->host_count; i++) {
 		bool is_alike = plan->hosts[i].requirement &&
-			explain_words_are_alike(r, plan->hosts[i].requirement);
+			explain_words_are_alike(host, &plan->hosts[i]);
 		if (is_alike && i < at)
 			return 0;
 		count += is_alike;
@@ -71,15 +70,15 @@ static size_t count_alike_from(const struct policy_plan *plan, size_t at)
 	return count;
 }
 
-static void put_demand(struct buf *to, const struct policy_requirement *r, const char *who,
-	bool is_several)
+static void put_demand(struct buf *to, const struct policy_requirement *r, const char *host,
+	const char *who, bool is_several)
 {
 	if (explain_words_no_demand(r)[0]) {
 		buf_printf(to, "; %s", explain_words_no_demand(r));
 		return;
 	}
 	buf_printf(to, "%s must show ", who);
-	explain_words_heart(to, r, is_several);
+	explain_words_heart(to, r, host, is_several);
 }
 
 static void put_mixed(struct buf *to, const struct policy_plan *plan)
@@ -96,8 +95,34 @@ static void put_mixed(struct buf *to, const struct policy_plan *plan)
 			buf_printf(to, "nothing (%s)", explain_words_no_demand(r));
 			continue;
 		}
-		explain_words_heart(to, r, count > 1);
+		explain_words_heart(to, r, plan->hosts[i].name, count > 1);
 	}
+}
+
+/* Without the words that every line about this host would begin with. */
+static const char *reason_of(const struct policy_plan_host *host)
+{
+	static const char not_used[] = " is not used: ";
+	const char *text = host->text && host->text[0] ? host->text : "no reason known";
+	size_t length = strlen(host->name);
+	if (strncmp(text, host->name, length) == 0 &&
+		strncmp(text + length, not_used, sizeof(not_used) - 1) == 0)
+		return text + length + sizeof(not_used) - 1;
+	return text;
+}
+
+static void put_unusable(struct buf *to, const struct explain *e)
+{
+	const struct policy_plan *plan = e->plan;
+	buf_printf(to, "Mail for %s stays: ", e->domain);
+	if (plan->host_count == 0)
+		buf_append_text(to, "no host is known");
+	else if (plan->host_count == 1)
+		buf_printf(to, "its only host %s may not be used: %s", plan->hosts[0].name,
+			reason_of(&plan->hosts[0]));
+	else
+		buf_printf(to, "none of its %zu hosts may be used; of the first, %s: %s",
+			plan->host_count, plan->hosts[0].name, reason_of(&plan->hosts[0]));
 }
 
 static void put_ready(struct buf *to, const struct explain *e)
@@ -105,22 +130,18 @@ static void put_ready(struct buf *to, const struct explain *e)
 	const struct policy_plan *plan = e->plan;
 	size_t usable = usable_count(plan), out = plan->host_count - usable;
 	if (usable == 0) {
-		buf_printf(to, "Mail for %s stays: ", e->domain);
-		if (plan->host_count == 1)
-			buf_printf(to, "its only host %s may not be used (%s)", plan->hosts[0].name,
-				plan->hosts[0].text ? plan->hosts[0].text : "no reason known");
-		else
-			buf_printf(to, "none of its %zu hosts may be used", plan->host_count);
+		put_unusable(to, e);
 		return;
 	}
 	buf_printf(to, "Mail for %s goes to ", e->domain);
 	if (usable == 1) {
 		buf_append_text(to, first_usable(plan)->name);
-		put_demand(to, first_usable(plan)->requirement, ", which", false);
+		put_demand(to, first_usable(plan)->requirement, first_usable(plan)->name, ", which",
+			false);
 	} else {
 		buf_printf(to, "%zu hosts", usable);
 		if (are_all_alike(plan))
-			put_demand(to, first_usable(plan)->requirement,
+			put_demand(to, first_usable(plan)->requirement, first_usable(plan)->name,
 				usable == 2 ? ", both" : ", each", true);
 		else {
 			buf_append_text(to, ", which must show different things");
@@ -156,7 +177,7 @@ static void put_this_host(struct buf *to, const struct explain *e)
 	if (nothing[0])
 		buf_printf(to, "nothing: %s", nothing);
 	else
-		explain_words_heart(to, e->rule, false);
+		explain_words_heart(to, e->rule, NULL, false);
 }
 
 static void put_static(struct buf *to, const struct explain *e)
@@ -181,7 +202,7 @@ static void put_static(struct buf *to, const struct explain *e)
 		break;
 	}
 	if (e->rule)
-		put_demand(to, e->rule, ", which", false);
+		put_demand(to, e->rule, NULL, ", which", false);
 }
 
 void explain_sentence(const struct explain *e, struct buf *to)
@@ -236,10 +257,10 @@ static void put_host(struct explain_page *page, const struct policy_plan_host *h
 			explain_page_item(page, "because", "%s", host->text);
 		if (r->level >= POLICY_LEVEL_VERIFY)
 			explain_page_item(page, "proves", host->is_domain_proven ?
-				"the domain: who its hosts are is itself proven" :
+				"the domain, not only the host" :
 				"the host only: nothing proves that it is the domain's");
 	} else {
-		explain_page_item(page, "because", "%s (%s)", host->text ? host->text : "no reason known",
+		explain_page_item(page, "because", "%s (%s)", reason_of(host),
 			policy_reason_name(host->reason));
 	}
 	put_testing(page, host);

@@ -100,7 +100,15 @@ void explain_words_demand(struct buf *to, const struct policy_requirement *r, co
 		buf_printf(to, "; asked for as %s", r->server_name);
 }
 
-void explain_words_heart(struct buf *to, const struct policy_requirement *r, bool is_several)
+/* One name, and it is the host's own. */
+static bool wants_own_name(const struct policy_requirement *r, const char *host)
+{
+	return r->name_count == 0 || (r->name_count == 1 && host &&
+		str_equal_nocase(str_of(r->names[0]), str_of(host)));
+}
+
+void explain_words_heart(struct buf *to, const struct policy_requirement *r, const char *host,
+	bool is_several)
 {
 	switch (r->level) {
 	case POLICY_LEVEL_NONE:
@@ -112,7 +120,7 @@ void explain_words_heart(struct buf *to, const struct policy_requirement *r, boo
 	case POLICY_LEVEL_VERIFY:
 		if (r->pin_count)
 			buf_append_text(to, "a pinned key");
-		else if (r->name_count)
+		else if (!wants_own_name(r, host))
 			buf_printf(to, "a certificate for %s%s", r->names[0],
 				r->name_count > 1 ? " or another name of the rule" : "");
 		else
@@ -130,13 +138,14 @@ void explain_words_heart(struct buf *to, const struct policy_requirement *r, boo
 		buf_printf(to, ", says %s", r->source);
 }
 
-bool explain_words_are_alike(const struct policy_requirement *a, const struct policy_requirement *b)
+bool explain_words_are_alike(const struct policy_plan_host *a, const struct policy_plan_host *b)
 {
 	struct buf words[2] = { 0 };
-	explain_words_heart(&words[0], a, true);
-	explain_words_heart(&words[1], b, true);
+	explain_words_heart(&words[0], a->requirement, a->name, true);
+	explain_words_heart(&words[1], b->requirement, b->name, true);
 	bool is_alike = str_equal(buf_str(&words[0]), buf_str(&words[1])) &&
-		strcmp(explain_words_no_demand(a), explain_words_no_demand(b)) == 0;
+		strcmp(explain_words_no_demand(a->requirement),
+			explain_words_no_demand(b->requirement)) == 0;
 	buf_release(&words[0]);
 	buf_release(&words[1]);
 	return is_alike;

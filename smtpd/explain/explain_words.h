@@ -11,13 +11,14 @@
 /* The whole demand: "TLS 1.2 or later; a certificate or key that one of 2 TLSA records names". host:
  * whose requirement it is; NULL: a rule's own, before any look-up. */
 void explain_words_demand(struct buf *to, const struct policy_requirement *r, const char *host);
-/* Its heart, for one sentence: "a certificate or key named by their TLSA records (DANE)". "" where
- * nothing is demanded (none, may). is_several: of several hosts. */
-void explain_words_heart(struct buf *to, const struct policy_requirement *r, bool is_several);
+/* Its heart, for one sentence: "a certificate or key that their TLSA records name (DANE)". "" where
+ * nothing is demanded (none, may). host: as above; is_several: of several hosts. */
+void explain_words_heart(struct buf *to, const struct policy_requirement *r, const char *host,
+	bool is_several);
 /* "TLS is used where it is offered, ..." for none and may; "" otherwise. */
 const char *explain_words_no_demand(const struct policy_requirement *r);
-/* Two requirements of which a person would say that they are the same. */
-bool explain_words_are_alike(const struct policy_requirement *a, const struct policy_requirement *b);
+/* Two usable hosts of which a person would say that they must show the same. */
+bool explain_words_are_alike(const struct policy_plan_host *a, const struct policy_plan_host *b);
 /* "TLS1.3" -> "TLS 1.3 or later" */
 const char *explain_words_minimum(enum tlsio_version minimum);
 

@@ -60,6 +60,11 @@ def _internet(place):
 	net.mx_zone("strict.example", [(10, "mx", host_ip(6))], state="unsigned")
 	net.mx_zone("only.example", [(10, "mx", host_ip(7))])
 	net.zone("null.example", ["@ MX 0 ."])
+	for domain, mode in (("sts.example", "enforce"), ("trial.example", "testing")):
+		policy = f"version: STSv1\nmode: {mode}\nmx: mx1.{domain}\nmax_age: 86400\n"
+		number = 10 if mode == "enforce" else 20
+		net.mx_zone(domain, [(10, "mx1", host_ip(number)), (20, "mx2", host_ip(number + 1))],
+			    net.policy(domain, policy), state="unsigned")
 	net.open()
 	return net, good, other
 
@@ -96,7 +101,7 @@ def explain_ends_with_what_a_script_wants_to_know(place):
 	hand = _Hand(place)
 	for domain, status, verdict, words in (
 			("plain.example", 0, "deliverable", "TLS is used where it is offered"),
-			("strict.example", 0, "deliverable", "a certificate for mx.strict.example, says postern.conf:11"),
+			("strict.example", 0, "deliverable", "a valid certificate for its name, says postern.conf:11"),
 			("bogus.example", 1, "stays", "Mail for bogus.example stays"),
 			("only.example", 1, "stays", "its only host mx.only.example may not be used"),
 			("null.example", 3, "returned", "is returned to its sender"),
@@ -196,3 +201,34 @@ def explain_asks_postern_policyd_where_it_runs(place):
 	place.end(process)
 	status, out, err = hand.run("--json", "explain", "dane.example")
 	check(status == 0 and json.loads(out)["asked"] == "alone" and "worked out here" in err, "without it", err)
+
+
+@test(weight=8)
+def explain_and_probe_know_mta_sts_from_the_daemon_and_from_what_it_kept(place):
+	net, _, other = _internet(place)
+	hand = _Hand(place)
+	process = _policyd(place, hand)
+	for asked in ("policyd", "alone"):
+		status, found = hand.json("explain", "sts.example")
+		check(status == 0 and found["asked"] == asked, f"asked {asked}", found)
+		named, unnamed = found["plan"]["hosts"]
+		check(named["requirement"]["level"] == "verify" and "MTA-STS" in named["requirement"]["source"],
+		      "the host that the policy names", named)
+		check(not unnamed["usable"] and "MTA-STS" in unnamed["text"], "the other is not used", unnamed)
+		check({"sts-record", "sts-policy"} <= _kinds(found["plan"]), "evidence", found["plan"]["evidence"])
+		check(found["sentence"].endswith("; 1 other is not used."), "the sentence", found["sentence"])
+		if asked == "policyd":
+			place.end(process)
+			net.web.clear()  # from now on only the cache knows
+	hops = [FakeHop(host_ip(20), other, port=25), FakeHop(host_ip(21), other, port=25)]
+	status, out, _ = hand.run("probe", "--fresh", "sts.example")
+	check(status == 1 and "refused" in out and "mx2.sts.example (20): " in out, "nobody is there", out)
+	process = _policyd(place, hand)
+	net.policy("trial.example", "version: STSv1\nmode: testing\nmx: mx1.trial.example\nmax_age: 86400\n")
+	status, found = hand.json("probe", "trial.example")
+	address = found["hosts"][0]["addresses"][0]
+	check(status == 0 and address["verdict"] == "passes", "testing is not obeyed", status, address)
+	check(address["testing"]["verdict"] == "refuse" and
+	      address["testing"]["reason"] == "certificate-host-mismatch", "but judged", address["testing"])
+	check(all(not hop.messages for hop in hops), "no mail")
+	place.end(process)

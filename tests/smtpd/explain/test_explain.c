@@ -127,18 +127,36 @@ static void a_demand_by_a_rule_or_by_mta_sts_names_who_demands(void **state)
 		"Mail for example.org goes to mx1.example.org; in clear: TLS is never used.");
 }
 
+/* MTA-STS and PKIX by MX demand the host's own name of each: that is one demand, not two. */
+static void hosts_that_must_each_show_their_own_name_are_alike(void **state)
+{
+	struct fixture *f = *state;
+	char *names[] = { (char *)"mx1.example.org", (char *)"mx2.example.org" };
+	for (int i = 0; i < 2; i++)
+		host(f, names[i], 10, policy_requirement_new(&(struct policy_requirement){
+			.level = POLICY_LEVEL_VERIFY, .names = &names[i], .name_count = 1,
+			.source = (char *)"a policy" }), "");
+	assert_string_equal(sentence_of(f), "Mail for example.org goes to 2 hosts, both must show a valid "
+		"certificate for their name, says a policy.");
+	host(f, "mx3.example.org", 10, policy_requirement_new(&(struct policy_requirement){
+		.level = POLICY_LEVEL_VERIFY, .names = names, .name_count = 1,
+		.source = (char *)"a policy" }), "");
+	wanted(sentence_of(f), "1 a certificate for mx1.example.org, says a policy.");
+}
+
 static void without_a_usable_host_mail_stays(void **state)
 {
 	struct fixture *f = *state;
 	host(f, "mx1.example.org", 10, NULL, "its TLSA records could not be looked up");
 	assert_string_equal(sentence_of(f), "Mail for example.org stays: its only host mx1.example.org may "
-		"not be used (its TLSA records could not be looked up).");
-	host(f, "mx2.example.org", 10, NULL, "not named by the MTA-STS policy");
-	assert_string_equal(sentence_of(f),
-		"Mail for example.org stays: none of its 2 hosts may be used.");
+		"not be used: its TLSA records could not be looked up.");
+	host(f, "mx2.example.org", 10, NULL,
+		"mx2.example.org is not used: not named by the MTA-STS policy");
+	assert_string_equal(sentence_of(f), "Mail for example.org stays: none of its 2 hosts may be used; of "
+		"the first, mx1.example.org: its TLSA records could not be looked up.");
 	assert_int_equal(explain_status(&f->e), EXPLAIN_STAYS);
 	wanted(text_of(f), "10 mx2.example.org - NOT USED");
-	wanted(text_of(f), "not named by the MTA-STS policy (dnssec-invalid)");
+	wanted(text_of(f), "    because        not named by the MTA-STS policy (dnssec-invalid)");
 }
 
 static void plans_without_hosts_are_told_by_their_text(void **state)
@@ -346,6 +364,7 @@ int main(void)
 		T(hosts_with_one_demand_are_said_together),
 		T(hosts_with_different_demands_are_counted),
 		T(a_demand_by_a_rule_or_by_mta_sts_names_who_demands),
+		T(hosts_that_must_each_show_their_own_name_are_alike),
 		T(without_a_usable_host_mail_stays),
 		T(plans_without_hosts_are_told_by_their_text),
 		T(static_routes_are_told_by_the_rule_alone),
