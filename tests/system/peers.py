@@ -15,11 +15,11 @@ def _mailboxes(path):
 class Postfix:
 	"""A next hop (delivers to a Maildir through its virtual transport) with STARTTLS."""
 
-	def __init__(self, place, certificate=None, protocols="", extra="", name="postfix"):
+	def __init__(self, place, certificate=None, protocols="", extra="", name="postfix", ip=None, port=None):
 		check(os.path.exists("/usr/lib/postfix/sbin/master"),
 		      "Postfix is not installed: contrib/packages --install test")
 		self.place, self.folder = place, place.path(name)
-		self.port = place.free_port()
+		self.ip, self.port = ip or place.ip, port or place.free_port()
 		self.mail = self.folder + "/mail"
 		owner = pwd.getpwnam("postfix")
 		if certificate is None:
@@ -62,7 +62,7 @@ smtpd_tls_loglevel = 1
 {extra}
 """
 		services = f"""
-{place.ip}:{self.port} inet n - n - - smtpd
+{self.ip}:{self.port} inet n - n - - smtpd
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -91,7 +91,7 @@ postlog unix-dgram n - n - 1 postlogd
 		self.process = place.start(name, as_root(["/usr/lib/postfix/sbin/master", "-c",
 							  self.folder + "/conf", "-d"]))
 		place.cleanups.append(self.stop)
-		place.wait_for_port(self.port, self.process)
+		place.wait_for_port(self.port, self.process, self.ip)
 
 	def stop(self):
 		self.place.run(as_root(["postfix", "-c", self.folder + "/conf", "stop"]), status=None)
