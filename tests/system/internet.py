@@ -59,6 +59,7 @@ class Internet:
 		place.run(["ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo"])
 		self.ca = place.ca()
 		self.zone("", [])
+		self.zone("dnssec-failed.org", ["@ A 11.5.255.1"], "expired")  # as in the real one: must fail
 
 	def zone(self, name, records, state="signed"):
 		"""records: lines as in a zone file, relative names allowed. state: signed, unsigned (no DS above),

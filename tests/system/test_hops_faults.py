@@ -76,7 +76,7 @@ def a_damaged_cache_is_set_aside_with_a_warning(place):
 		f.write(b"\xff" * min(size, 4096))
 	seen = len(w.postern.log())
 	w.postern.start()
-	w.postern.wait_for_log(r"set aside|damaged", after=seen)
+	w.postern.wait_for_log(r"set aside as", after=seen)
 	check(glob.glob(path + ".damaged-*"), "it was kept", str(glob.glob(place.path("state/*"))))
 	_send(w.postern, "sts.org", "plain.org")
 	check("level=verify" in _outcome(w.postern, "sts.org", seen), "fetched again")
