@@ -148,7 +148,8 @@ static void add_host(struct plan_domain *d, const char *name, unsigned preferenc
 		.preference = preference,
 		.port = d->port,
 		.may_be_address = d->is_alone,
-		.uses_dane = d->rule->uses_dane,
+		/* For people also what a rule or an exception leaves out: what it is that it lifts. */
+		.uses_dane = d->rule->uses_dane || d->wants_evidence,
 		.next_hop = d->is_mx_secure ? d->next_hop : NULL,
 		.next_hop_canonical = d->is_mx_secure ? d->canonical : NULL,
 		.is_own_reference = d->is_alone,
@@ -233,7 +234,7 @@ static void start_sts(struct plan_domain *d)
 {
 	if (!d->means->sts)
 		d->sts_why_not = "not asked: MTA-STS is switched off";
-	else if (!d->rule->uses_sts)
+	else if (!d->rule->uses_sts && !d->wants_evidence)
 		d->sts_why_not = "not asked: the rule does without MTA-STS";
 	else
 		d->sts_question = sts_ask(d->means->sts, d->next_hop, on_sts, d);

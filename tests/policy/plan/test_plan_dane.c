@@ -368,8 +368,10 @@ static void D19_the_stronger_digest_stands_alone(void **state)
 	assert_says(world_evidence(w.plan, POLICY_EVIDENCE_TLSA, TLSA)->text, "stronger digest");
 }
 
-static void a_rule_without_dane_asks_for_no_records(void **state)
+static void a_rule_without_dane_asks_for_no_records_but_to_explain(void **state)
 {
+	const struct policy_question question = { .kind = POLICY_BY_MX, .rule_domain = DOMAIN,
+		.next_hop = DOMAIN, .port = 25 };
 	static const struct world_rule rules[] = {
 		{ .domain = DOMAIN, .level = POLICY_LEVEL_ENCRYPT, .without_dane = true },
 		{ 0 },
@@ -379,8 +381,13 @@ static void a_rule_without_dane_asks_for_no_records(void **state)
 	plan_service_set_rules(w.service, other);
 	policy_rules_unref(&other);
 	fake_dns_set_failed(w.dns, TLSA, DNS_TLSA, true, "bogus");
-	assert_int_equal(host_of_plan()->requirement->level, POLICY_LEVEL_ENCRYPT);
+	world_plan_for(&w, &question);
+	assert_int_equal(world_host(w.plan, HOST)->requirement->level, POLICY_LEVEL_ENCRYPT);
 	assert_int_equal(fake_dns_count(w.dns, TLSA, DNS_TLSA), 0);
+	/* What the rule leaves out is shown, and is not obeyed. */
+	assert_int_equal(host_of_plan()->requirement->level, POLICY_LEVEL_ENCRYPT);
+	assert_int_equal(fake_dns_count(w.dns, TLSA, DNS_TLSA), 1);
+	assert_says(world_evidence(w.plan, POLICY_EVIDENCE_LOST, HOST)->text, "leaves it out");
 }
 
 static void many_and_large_records_are_bounded(void **state)
@@ -494,7 +501,7 @@ int main(void)
 		TEST(D16_a_next_hop_that_is_the_host_keeps_its_own_name),
 		TEST(D17_D18_the_base_domain_is_sent_as_server_name),
 		TEST(D19_the_stronger_digest_stands_alone),
-		TEST(a_rule_without_dane_asks_for_no_records),
+		TEST(a_rule_without_dane_asks_for_no_records_but_to_explain),
 		TEST(many_and_large_records_are_bounded),
 		TEST(a_hanging_address_family_is_waited_for_with_patience_only),
 		TEST(a_late_address_is_still_used_after_patience),

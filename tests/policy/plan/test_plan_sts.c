@@ -239,21 +239,26 @@ static void rules_and_settings_switch_it_off(void **state)
 		{ .domain = DOMAIN, .level = POLICY_LEVEL_MAY, .without_sts = true },
 		{ 0 },
 	};
+	const struct policy_question question = { .kind = POLICY_BY_MX, .rule_domain = DOMAIN,
+		.next_hop = DOMAIN, .port = 25 };
 	struct policy_rules *other = world_make_rules(&w, rules);
 	(void)state;
 	fake_sts_set_policy(w.sts, DOMAIN, ENFORCE("elsewhere.example"));
 	plan_service_set_rules(w.service, other);
-	assert_int_equal(host_of_plan()->requirement->level, POLICY_LEVEL_MAY);
+	world_plan_for(&w, &question);
+	assert_int_equal(world_host(w.plan, HOST)->requirement->level, POLICY_LEVEL_MAY);
 	assert_int_equal(fake_sts_asked(w.sts, DOMAIN), 0);
+	/* What the rule leaves out is shown, and is not obeyed. */
+	assert_int_equal(host_of_plan()->requirement->level, POLICY_LEVEL_MAY);
 	assert_string_equal(world_evidence(w.plan, POLICY_EVIDENCE_STS_POLICY, DOMAIN)->verdict,
-		"not-asked");
+		"enforce");
 	policy_rules_unref(&other);
 
 	struct plan_service_setup setup = { .loop = w.loop, .dns = w.dns, .rules = w.rules };
 	plan_service_free(&w.service);
 	w.service = plan_service_new(&setup);
 	assert_int_equal(host_of_plan()->requirement->level, POLICY_LEVEL_MAY);
-	assert_int_equal(fake_sts_asked(w.sts, DOMAIN), 0);
+	assert_int_equal(fake_sts_asked(w.sts, DOMAIN), 1); /* then; not now */
 }
 
 static void an_exception_stands_above_and_ends(void **state)
