@@ -94,6 +94,9 @@ struct policy_plan {
 	enum policy_plan_state state;
 	enum policy_reason reason;	/* DEFER */
 	char *text;			/* all but READY: a plain sentence */
+	/* DEFER, made by who asked: the planner did not answer, so nothing is known of the domain. Never
+	 * sent by a planner. */
+	bool is_unanswered;
 	char rule_fingerprint[33];	/* of the rule in force (policy_rule): the asker compares */
 	struct policy_plan_host *hosts; /* READY */
 	size_t host_count;

@@ -29,12 +29,17 @@ static int64_t next_try_s(const struct worker_delivery *d, unsigned attempts)
 		e->received_s, (e->flags & SPOOL_FLAG_BOUNCE) != 0, attempts, random_bits());
 }
 
-static void wait_again(struct worker_delivery *d, struct spool_outcome *o)
+static void wait_until(struct worker_delivery *d, struct spool_outcome *o, int64_t due_s)
 {
 	o->state = SPOOL_RECIPIENT_WAITING;
-	o->due_s = next_try_s(d, o->attempts);
+	o->due_s = due_s;
 	if (d->due_s == 0 || o->due_s < d->due_s)
 		d->due_s = o->due_s;
+}
+
+static void wait_again(struct worker_delivery *d, struct spool_outcome *o)
+{
+	wait_until(d, o, next_try_s(d, o->attempts));
 }
 
 /* The bounce is durable (error NULL), or could not be kept: then the recipients wait again, since
@@ -153,6 +158,26 @@ static void leave(struct worker_delivery *d)
 	d->on_settled(d->ctx, d);
 }
 
+/* Nothing was tried and nothing learned: no attempt is counted, and the next one is near. */
+static void wait_a_little(struct worker_delivery *d, const struct relay_result *result)
+{
+	const struct spool_envelope *e = spool_reader_envelope(d->reader);
+	struct spool_outcome *waiting = mem_array(result->count, sizeof(*waiting));
+	int64_t due_s = sched_backoff_soon_s(&d->rooms->config->sched,
+		tlsio_loop_time_s(d->rooms->loop), random_bits());
+	for (size_t i = 0; i < result->count; i++) {
+		const struct relay_outcome *o = &result->outcomes[i];
+		waiting[i] = (struct spool_outcome){ .recipient = o->recipient,
+			.attempts = e->recipients[o->recipient].attempts,
+			.reason = str_of(o->text) };
+		wait_until(d, &waiting[i], due_s);
+	}
+	spool_settle(d->rooms->spool, d->message, waiting, result->count);
+	d->result = SCHED_UNTRIED;
+	d->on_settled(d->ctx, d);
+	free(waiting);
+}
+
 void worker_delivery_settle(struct worker_delivery *d, const struct relay_result *result)
 {
 	if (result->was_withdrawn) {
@@ -164,6 +189,10 @@ void worker_delivery_settle(struct worker_delivery *d, const struct relay_result
 	bool is_expired = sched_backoff_is_expired(&rooms->config->sched,
 		tlsio_loop_time_s(rooms->loop), e->received_s,
 		(e->flags & SPOOL_FLAG_BOUNCE) != 0);
+	if (result->was_unready && !is_expired) {
+		wait_a_little(d, result);
+		return;
+	}
 	struct spool_outcome *now = mem_array(result->count, sizeof(*now));
 	const struct relay_outcome **failed = mem_array(result->count, sizeof(*failed));
 	size_t now_count = 0, failed_count = 0, delivered_count = 0;

@@ -90,6 +90,13 @@ static struct policy_plan *deferral(const struct door_client *c,
 	return plan;
 }
 
+/* Takes and gives: it says nothing of the domain. */
+static struct policy_plan *unanswered(struct policy_plan *plan)
+{
+	plan->is_unanswered = true;
+	return plan;
+}
+
 static struct policy_plan *no_answer(const struct door_client *c,
 	const struct policy_question *question)
 {
@@ -97,8 +104,9 @@ static struct policy_plan *no_answer(const struct door_client *c,
 	snprintf(slow, sizeof(slow), "%s within %lld s",
 		c->stream && !c->is_greeted ? "connected, but no greeting" : "no answer",
 		(long long)(c->limit_ms + 999) / 1000);
-	return deferral(c, question, "postern-policyd does not answer (%s): mail is kept and tried again",
-		c->trouble[0] ? c->trouble : slow);
+	return unanswered(deferral(c, question,
+		"postern-policyd does not answer (%s): mail is kept and tried again",
+		c->trouble[0] ? c->trouble : slow));
 }
 
 /* ---- questions and inquiries --------------------------------------------------------------------------------- */
@@ -255,8 +263,8 @@ static void lose(struct door_client *c, const char *why)
 static void defer_all(struct door_client *c, const char *words)
 {
 	while (c->by_id)
-		inquiry_end(c, c->by_id, deferral(c, &c->by_id->question,
-			"postern-policyd does not answer (%s): mail is kept and tried again", words));
+		inquiry_end(c, c->by_id, unanswered(deferral(c, &c->by_id->question,
+			"postern-policyd does not answer (%s): mail is kept and tried again", words)));
 }
 
 /* False: the connection is over. */
@@ -296,8 +304,8 @@ static void take_plan(struct door_client *c, uint32_t id, struct policy_plan *pl
 		return;
 	}
 	if (!plan)
-		plan = deferral(c, &i->question, "the plan of postern-policyd is refused (%s): mail is "
-			"kept and tried again", err->text);
+		plan = unanswered(deferral(c, &i->question, "the plan of postern-policyd is refused (%s): "
+			"mail is kept and tried again", err->text));
 	else if (!i->question.wants_evidence)
 		door_kept_put(c->kept, str_skip(buf_str(&i->frame), DOOR_WIRE_HEAD_BYTES), plan,
 			frame_bytes, tlsio_loop_time_s(c->loop), tlsio_loop_now_ms(c->loop));

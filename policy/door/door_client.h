@@ -7,8 +7,8 @@
  *          question that kills policyd must not do so for ever).
  * Promise: one event per question, later, unless cancelled, within limit_ms: with a DEFER plan whose
  *          text says what is the matter ("postern-policyd does not answer (...): mail is kept and
- *          tried again") when policyd is down, slow or of another version. Never a guess. In the
- *          event anything may be asked and cancelled, but the client must not be freed.
+ *          tried again") when policyd is down, slow or of another version; is_unanswered tells that
+ *          this says nothing of the domain. Never a guess. In the event anything may be asked and cancelled, but the client must not be freed.
  */
 #ifndef POLICY_DOOR_DOOR_CLIENT_H
 #define POLICY_DOOR_DOOR_CLIENT_H

@@ -69,6 +69,7 @@ static void on_ended_turn(void *ctx)
 			.count = job->count,
 			.destination_failed = job->destination_failed,
 			.was_withdrawn = job->was_withdrawn,
+			.was_unready = job->was_unready,
 		};
 		list_remove(node);
 		relay->job_count--;
@@ -119,6 +120,7 @@ static void put_off(struct relay_job *job)
 	relay_outcome_set(&outcome, RELAY_DEFERRED, "4.3.5",
 		"the route or rule of this destination was changed before the mail went");
 	job->connection = NULL;
+	job->was_unready = job->settled_count == 0;
 	if (c)
 		release(job->relay, c);
 	fail_job(job, &outcome);
@@ -406,8 +408,10 @@ static void on_plan(void *asker, struct policy_plan *plan)
 		advance(job);
 		return;
 	}
-	relay->forgets_plans |= relay_planned_is_foreign(job->destination, plan);
-	job->destination_failed = outcome.kind == RELAY_DEFERRED;
+	bool is_foreign = relay_planned_is_foreign(job->destination, plan);
+	relay->forgets_plans |= is_foreign;
+	job->was_unready = is_foreign || plan->is_unanswered;
+	job->destination_failed = outcome.kind == RELAY_DEFERRED && !job->was_unready;
 	fail_job(job, &outcome);
 }
 

@@ -44,6 +44,8 @@ struct relay_result {
 	size_t count;
 	bool destination_failed;   /* nothing was tried with these recipients: connect, TLS, EHLO */
 	bool was_withdrawn;	   /* drained before anything was tried: no attempt at all */
+	bool was_unready;	   /* we had no plan for it, or one by other rules: no attempt, nothing
+				    * was learned of the destination, and it may go soon */
 };
 
 struct relay_events {

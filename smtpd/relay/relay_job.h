@@ -41,7 +41,7 @@ struct relay_job {
 	size_t settled_count;
 	struct relay_transaction transaction; /* count 0: none runs */
 	bool destination_failed;
-	bool was_withdrawn;
+	bool was_withdrawn, was_unready;
 	int64_t started_ms;
 	/* on the way to a connection */
 	const struct relay_planner *planner; /* may be NULL */

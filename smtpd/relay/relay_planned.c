@@ -50,7 +50,9 @@ static void end(struct relay_outcome *ret, const struct policy_plan *plan,
 	const char *text = plan->text ? plan->text : "the plan says no more";
 	if (plan->state == POLICY_PLAN_DEFER)
 		relay_outcome_set(ret, RELAY_DEFERRED,
-			plan->reason == POLICY_REASON_NONE ? "4.4.3" : "4.7.5", "%s", text);
+			plan->reason == POLICY_REASON_NONE || plan->is_unanswered ? "4.4.3" :
+										    "4.7.5",
+			"%s", text);
 	else
 		end_for_good(ret, plan, d, text);
 }

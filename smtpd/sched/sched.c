@@ -318,7 +318,7 @@ void sched_finish(struct sched *sched, struct sched_job *job, enum sched_result 
 	tlsio_turn_request(&sched->turn);
 	if (result == SCHED_UNREACHABLE)
 		fail(sched, d);
-	else
+	else if (result != SCHED_UNTRIED)
 		succeed(sched, d);
 	if (result == SCHED_SETTLED && !job->is_wanted_again) {
 		free_job(sched, job);

@@ -42,6 +42,7 @@ enum sched_result {
 	SCHED_SETTLED,	   /* nothing of this job waits any more; the destination works */
 	SCHED_RETRY,	   /* try again at due_s; the destination works (the message was put off) */
 	SCHED_UNREACHABLE, /* try again at due_s; the destination failed (connect, greeting, TLS) */
+	SCHED_UNTRIED,	   /* try again at due_s; nothing was learned of the destination */
 };
 /* The job is over (SETTLED: freed) or waits again. */
 void sched_finish(struct sched *sched, struct sched_job *job, enum sched_result result,

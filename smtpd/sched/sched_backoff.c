@@ -1,5 +1,7 @@
 #include "smtpd/sched/sched_backoff.h"
 
+#define SOON_S 10
+
 static int64_t expires_s(const struct sched_settings *settings, int64_t received_s, bool is_bounce)
 {
 	return received_s +
@@ -21,6 +23,13 @@ int64_t sched_backoff_due_s(const struct sched_settings *settings, int64_t now_s
 	if (now_s < last_s && due_s > last_s)
 		return last_s;
 	return due_s;
+}
+
+int64_t sched_backoff_soon_s(const struct sched_settings *settings, int64_t now_s, uint32_t random)
+{
+	int64_t pause_s = SOON_S + random % (SOON_S + 1);
+	int64_t first_s = (settings->first_ms + 999) / 1000;
+	return now_s + (pause_s < first_s ? pause_s : first_s);
 }
 
 bool sched_backoff_is_expired(const struct sched_settings *settings, int64_t now_s,

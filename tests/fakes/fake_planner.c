@@ -77,6 +77,7 @@ static void answer(struct fake_planner *f, struct asked *a)
 	if (!known)
 		policy_plan_end(plan, POLICY_PLAN_DEFER, POLICY_REASON_NONE,
 			"postern-policyd does not answer: mail is kept and tried again");
+	plan->is_unanswered |= !known;
 	free_asked(a);
 	on_plan(asker, plan);
 	policy_plan_unref(&plan);

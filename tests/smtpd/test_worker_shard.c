@@ -562,6 +562,44 @@ static void a_rule_that_came_while_policyd_was_asked_is_obeyed(void **state)
 	assert_int_equal(messages(p), 1);
 }
 
+/* The only recipient's, as the spool keeps them. */
+static void assert_kept(struct place *p, uint64_t id, unsigned attempts, int64_t least_s, int64_t most_s)
+{
+	struct spool_reader *reader = spool_read(worker_shard_spool(p->shard), id, NULL);
+	assert_non_null(reader);
+	const struct spool_recipient *r = &spool_reader_envelope(reader)->recipients[0];
+	assert_int_equal(r->attempts, attempts);
+	assert_in_range(r->due_s, least_s, most_s);
+	spool_reader_free(&reader);
+}
+
+static void while_policyd_is_down_no_attempt_is_counted_and_the_next_is_near(void **state)
+{
+	struct place *p = *state;
+	begin(p, BY_MX);
+	int64_t begin_s = tlsio_loop_time_s(p->loop);
+	uint64_t id = put(p, "", 0, "one@x.test", NULL);
+	settle(p);
+	assert_true(logged(p, "postern-policyd does not answer"));
+	assert_kept(p, id, 0, begin_s + 9, begin_s + 30);
+	policy_plan_end(fake_planner_plan(&p->planner, "x.test", ""), POLICY_PLAN_DEFER,
+		POLICY_REASON_NONE, "no name server of x.test answers");
+	flush(p); /* that is x.test's own trouble */
+	assert_kept(p, id, 1, begin_s + 3000, begin_s + 4000);
+}
+
+static void mail_too_old_is_given_up_though_policyd_is_down(void **state)
+{
+	struct place *p = *state;
+	begin(p, BY_MX);
+	p->age_s = 6 * 86400;
+	put(p, "s@back.test", 0, "one@x.test", NULL);
+	wait_for(p, &p->b, "DATA");
+	settle(p);
+	assert_non_null(strstr(buf_text(&p->b.data), "postern-policyd does not answer"));
+	assert_int_equal(messages(p), 0);
+}
+
 static void a_drain_does_not_wait_for_policyd(void **state)
 {
 	struct place *p = *state;
@@ -618,6 +656,8 @@ int main(void)
 		T(mail_cut_off_midway_is_there_at_the_next_start),
 		T(mail_goes_by_the_plan_of_its_domain),
 		T(a_rule_that_came_while_policyd_was_asked_is_obeyed),
+		T(while_policyd_is_down_no_attempt_is_counted_and_the_next_is_near),
+		T(mail_too_old_is_given_up_though_policyd_is_down),
 		T(a_drain_does_not_wait_for_policyd),
 		T(a_domain_that_takes_no_mail_bounces_at_once),
 	};

@@ -213,6 +213,7 @@ static void without_a_server_mail_is_deferred_within_the_limit(void **state)
 	assert_non_null(strstr(h->last->text, "postern-policyd does not answer ("));
 	assert_non_null(strstr(h->last->text, "policyd.sock"));
 	assert_non_null(strstr(h->last->text, "mail is kept and tried again"));
+	assert_true(h->last->is_unanswered);
 }
 
 static void a_slow_server_is_told_as_slow(void **state)
@@ -224,6 +225,7 @@ static void a_slow_server_is_told_as_slow(void **state)
 	TURN_UNTIL(h, h->answers == 1);
 	assert_int_equal(h->last->state, POLICY_PLAN_DEFER);
 	assert_non_null(strstr(h->last->text, "within 1 s"));
+	assert_true(h->last->is_unanswered);
 }
 
 static void a_question_survives_a_restart_of_the_server(void **state)

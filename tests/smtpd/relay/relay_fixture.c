@@ -18,6 +18,7 @@ static void on_outcome(void *ctx, void *job, const struct relay_result *result)
 	f->outcome_count = result->count;
 	f->destination_failed = result->destination_failed;
 	f->was_withdrawn = result->was_withdrawn;
+	f->was_unready = result->was_unready;
 	f->outcome_calls++;
 }
 

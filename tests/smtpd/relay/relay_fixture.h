@@ -27,7 +27,7 @@ struct relay_fixture {
 	/* the last outcome */
 	struct relay_outcome outcomes[16];
 	size_t outcome_count;
-	bool destination_failed, was_withdrawn;
+	bool destination_failed, was_withdrawn, was_unready;
 	unsigned outcome_calls;
 	struct buf log;
 };

@@ -129,7 +129,8 @@ static void deferred(struct plan_fixture *t, const char *enhanced)
 	assert_int_equal(o->kind, RELAY_DEFERRED);
 	if (strcmp(o->enhanced, enhanced) != 0)
 		fail_msg("%s %s", o->enhanced, o->text);
-	assert_true(t->f->destination_failed);
+	/* where we were not ready nothing is known of the destination */
+	assert_true(t->f->destination_failed != t->f->was_unready);
 	for (size_t i = 0; i < HOPS; i++) {
 		assert_int_equal(t->hops[i].messages, 0);
 		assert_null(strstr(fake_hop_commands(&t->hops[i]), "MAIL"));
@@ -617,6 +618,17 @@ static void while_policyd_is_down_mail_waits_and_goes_nowhere(void **state)
 	send_to(t, "y.test");
 	deferred(t, "4.4.3");
 	wanted_in(t->f->outcomes[0].text, "postern-policyd does not answer");
+	assert_true(t->f->was_unready);
+}
+
+static void a_domain_whose_lookup_fails_has_failed(void **state)
+{
+	struct plan_fixture *t = *state;
+	policy_plan_end(plan_for(t, "y.test"), POLICY_PLAN_DEFER, POLICY_REASON_DNSSEC_INVALID,
+		"its MX records do not validate");
+	send_to(t, "y.test");
+	deferred(t, "4.7.5");
+	assert_false(t->f->was_unready);
 }
 
 static void X1_null_mx_fails_for_good(void **state)
@@ -639,6 +651,7 @@ static void a_plan_of_other_rules_is_refused_and_forgotten(void **state)
 	deferred(t, "4.3.5");
 	assert_int_equal(t->hops[0].connections, 0);
 	assert_int_equal(t->f->planner.forgotten_count, 1);
+	assert_true(t->f->was_unready);
 	wanted_in(t->f->outcomes[0].text, "other rules");
 }
 
@@ -663,6 +676,7 @@ static void a_reload_while_we_ask_puts_the_mail_off(void **state)
 	relay_fixture_wait(t->f);
 	assert_int_equal(t->f->outcomes[0].kind, RELAY_DEFERRED);
 	assert_string_equal(t->f->outcomes[0].enhanced, "4.3.5");
+	assert_true(t->f->was_unready);
 	assert_int_equal(t->hops[0].connections, 0);
 }
 
@@ -716,6 +730,7 @@ int main(void)
 		T(M17_nothing_is_reported_without_a_testing_policy),
 		T(M17_a_host_refused_by_the_rule_is_judged_by_the_testing_policy_too),
 		T(while_policyd_is_down_mail_waits_and_goes_nowhere),
+		T(a_domain_whose_lookup_fails_has_failed),
 		T(X1_null_mx_fails_for_good),
 		T(a_plan_of_other_rules_is_refused_and_forgotten),
 		T(a_reload_while_we_ask_puts_the_mail_off),

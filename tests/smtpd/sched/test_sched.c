@@ -224,6 +224,27 @@ static void a_message_put_off_does_not_rest_the_destination(void **state)
 	assert_int_equal(w->messages[2], 1);
 }
 
+static void a_job_that_was_not_tried_tells_nothing_of_its_destination(void **state)
+{
+	struct world *w = *state;
+	w->settings.concurrency_start = 1;
+	for (uint64_t i = 1; i <= 3; i++)
+		sched_add(w->sched, i, STR("a.example"), 0);
+	pass_s(w, 0);
+	assert_int_equal(w->count, 1);
+	finish(w, 0, SCHED_UNTRIED, 15);
+	pass_s(w, 0);
+	assert_int_equal(w->count, 2); /* the next one, at once: no rest, and no second beside it */
+	finish(w, 1, SCHED_UNREACHABLE, 300);
+	pass_s(w, 59);
+	assert_int_equal(w->count, 2);
+	pass_s(w, 1);
+	assert_int_equal(w->count, 3); /* the probe */
+	finish(w, 2, SCHED_UNTRIED, 15);
+	pass_s(w, 0);
+	assert_int_equal(sched_running_count(w->sched), 1); /* still one at a time */
+}
+
 static void new_mail_and_old_mail_take_turns(void **state)
 {
 	struct world *w = *state;
@@ -369,6 +390,7 @@ int main(void)
 		TEST(a_dead_destination_rests_and_is_probed_by_one),
 		TEST(the_pause_doubles_up_to_the_longest),
 		TEST(a_message_put_off_does_not_rest_the_destination),
+		TEST(a_job_that_was_not_tried_tells_nothing_of_its_destination),
 		TEST(new_mail_and_old_mail_take_turns),
 		TEST(never_runs_more_than_allowed),
 		TEST(the_operator_can_hurry),

@@ -51,11 +51,28 @@ static void last_try_comes_when_the_message_expires(void **state)
 	assert_false(sched_backoff_is_expired(&settings, received_s + DAY, received_s, false));
 }
 
+static void soon_is_within_20_s_and_never_after_the_first_pause(void **state)
+{
+	(void)state;
+	struct sched_settings hasty = settings;
+	hasty.first_ms = 2000;
+	int64_t lowest = INT64_MAX, highest = 0;
+	for (uint32_t random = 0; random < 100; random++) {
+		int64_t due_s = sched_backoff_soon_s(&settings, 1000, random);
+		lowest = due_s < lowest ? due_s : lowest;
+		highest = due_s > highest ? due_s : highest;
+		assert_int_equal(sched_backoff_soon_s(&hasty, 1000, random), 1002);
+	}
+	assert_int_equal(lowest, 1010);
+	assert_int_equal(highest, 1020);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(doubles_up_to_the_longest),
 		cmocka_unit_test(jitter_stays_within_a_tenth),
+		cmocka_unit_test(soon_is_within_20_s_and_never_after_the_first_pause),
 		cmocka_unit_test(last_try_comes_when_the_message_expires),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
