@@ -180,6 +180,16 @@ static bool is_signed_by(
 	return true;
 }
 
+/* What the key signed is trusted only as far as it says: to GnuTLS a certificate of version 1, which
+ * any customer of the authority may have, is an authority once it is trusted. */
+static unsigned faults_below(const struct parsed_chain *chain, size_t index)
+{
+	unsigned critical;
+	bool is_authority = gnutls_x509_crt_get_ca_status(chain->crts[index], &critical) > 0;
+	return index > 0 && !is_authority ? TLSIO_CHAIN_BROKEN
+					  : faults_up_to(chain, chain->crts[index]);
+}
+
 /* A good way there, or else the faults of the first one. An authority signs the leaf or one issuer
  * above it; a chain with more of its signatures is made to cost time. */
 static unsigned faults_up_to_key(
@@ -192,7 +202,7 @@ static unsigned faults_up_to_key(
 		if (!is_signed_by(chain->crts[i], peer->chain[i].der, key, &faults))
 			continue;
 		tried++;
-		faults |= faults_up_to(chain, chain->crts[i]);
+		faults |= faults_below(chain, i);
 		if (best == TLSIO_CHAIN_UNTRUSTED || faults == 0)
 			best = faults;
 	}

@@ -143,6 +143,28 @@ struct fake_ca *fake_ca_impostor(const struct fake_ca *parent, const char *name)
 	return authority(parent, name, FAKE_ECDSA, false, 365 * (int64_t)DAY_S);
 }
 
+struct fake_ca *fake_ca_old_customer(const struct fake_ca *parent, const char *name)
+{
+	struct fake_ca *ca = mem_zero(sizeof(*ca));
+	gnutls_datum_t serial = { (unsigned char *)(uintptr_t) "\x11", 1 };
+	ca->parent = parent;
+	ca->key = make_key(FAKE_ECDSA);
+	must(gnutls_x509_crt_init(&ca->crt), "certificate");
+	must(gnutls_x509_crt_set_version(ca->crt, 1), "version");
+	must(gnutls_x509_crt_set_serial(ca->crt, serial.data, serial.size), "serial");
+	must(gnutls_x509_crt_set_dn_by_oid(ca->crt, GNUTLS_OID_X520_COMMON_NAME, 0, name,
+		     (unsigned)strlen(name)),
+		"name");
+	must(gnutls_x509_crt_set_activation_time(ca->crt, time(NULL) - DAY_S), "time");
+	must(gnutls_x509_crt_set_expiration_time(ca->crt, time(NULL) + 90 * DAY_S), "time");
+	must(gnutls_x509_crt_set_key(ca->crt, ca->key), "key");
+	must(gnutls_x509_crt_sign2(ca->crt, parent->crt, parent->key, GNUTLS_DIG_SHA256, 0),
+		"signature");
+	ca->pem = crt_pem(ca->crt);
+	ca->key_pem = key_pem(ca->key);
+	return ca;
+}
+
 struct fake_ca *fake_ca_expired_intermediate(const struct fake_ca *parent, const char *name)
 {
 	return authority(parent, name, FAKE_ECDSA, true, -(int64_t)DAY_S);

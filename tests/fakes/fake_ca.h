@@ -25,6 +25,9 @@ struct fake_ca *fake_ca_new_rsa(const char *name);
 struct fake_ca *fake_ca_intermediate(const struct fake_ca *parent, const char *name);
 /* The same, but its certificate says that it is no authority: whatever it signs is broken. */
 struct fake_ca *fake_ca_impostor(const struct fake_ca *parent, const char *name);
+/* The same, of X.509 version 1: it cannot say whether it is an authority (small private authorities
+ * issue such certificates to their customers). */
+struct fake_ca *fake_ca_old_customer(const struct fake_ca *parent, const char *name);
 /* The same, expired yesterday. */
 struct fake_ca *fake_ca_expired_intermediate(const struct fake_ca *parent, const char *name);
 void fake_ca_free(struct fake_ca **ca);

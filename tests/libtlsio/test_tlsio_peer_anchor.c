@@ -216,6 +216,26 @@ static void D15_dates_and_flags_count_below_an_anchor(void **state)
 	fake_leaf_clear(&leaf);
 }
 
+/* Whoever has a certificate of the authority, of a version that knows no flags, signs with its key. */
+static void D15_an_old_customer_of_the_authority_vouches_for_nobody(void **state)
+{
+	(void)state;
+	struct fake_ca *customer = fake_ca_old_customer(root, "customer");
+	struct fake_leaf evil = fake_ca_issue(customer, "mx.example.net", NULL);
+	struct shown shown;
+	SHOW(&shown, evil.chain_pem);
+	assert_int_equal(shown.peer.chain_count, 2);
+	assert_int_not_equal(faults_to(&shown, root), 0);
+	assert_int_not_equal(faults_to_key(&shown, root), 0);
+	hide(&shown);
+	SHOW(&shown, evil.chain_pem, fake_ca_pem(root));
+	assert_int_not_equal(faults_to(&shown, root), 0);
+	assert_int_not_equal(faults_to_key(&shown, root), 0);
+	hide(&shown);
+	fake_leaf_clear(&evil);
+	fake_ca_free(&customer);
+}
+
 static void D15_purpose_and_strength_count_below_an_anchor(void **state)
 {
 	(void)state;
@@ -360,6 +380,7 @@ int main(void)
 		cmocka_unit_test(D15_order_and_strangers_do_not_matter),
 		cmocka_unit_test(D15_appended_authorities_vouch_for_nobody),
 		cmocka_unit_test(D15_dates_and_flags_count_below_an_anchor),
+		cmocka_unit_test(D15_an_old_customer_of_the_authority_vouches_for_nobody),
 		cmocka_unit_test(D15_purpose_and_strength_count_below_an_anchor),
 		cmocka_unit_test(nobody_leads_nowhere),
 		cmocka_unit_test(D17_N2_N4_the_common_name_counts_only_without_dns_names),
