@@ -36,6 +36,7 @@ struct worker_delivery {
 	uint32_t *recipients; /* owned; these are in no other delivery meanwhile */
 	size_t count;
 	unsigned reloads;	/* the shard's count when it started */
+	int64_t until_s;	/* the first exception among its rules ends; 0: there is none */
 	struct list link;	/* in the list of this message's deliveries */
 	struct list ended_link; /* in the shard's list of those that end with this turn */
 	/* the verdict, gathered until the bounce (if any) is durable */

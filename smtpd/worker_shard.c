@@ -202,6 +202,8 @@ static void pick(struct worker_shard *s, struct worker_delivery *d, struct str k
 		struct relay_destination *to = destination_of(s, e->recipients[i].address);
 		if (to == d->destination || str_equal(str_of(to->key), key)) {
 			d->recipients[d->count++] = i;
+			if (to->until_s && (!d->until_s || to->until_s < d->until_s))
+				d->until_s = to->until_s;
 			if (!d->destination)
 				d->destination = relay_destination_ref(to);
 		}
@@ -251,15 +253,17 @@ static void on_start(void *ctx, struct sched_job *job)
 		end_with_turn(s, d, SCHED_SETTLED, 0);
 }
 
-/* A reload may have tightened the rule while this delivery was on its way to a connection, or
- * between two transactions. */
+/* A reload, or the end of an exception, may have tightened the rule while this delivery was on its
+ * way to a connection, or between two transactions. */
 static bool is_current(void *ctx, void *job)
 {
 	struct worker_shard *s = ctx;
 	const struct worker_delivery *d = job;
 	const struct spool_envelope *e = spool_reader_envelope(d->reader);
+	bool is_over = d->until_s && tlsio_loop_time_s(s->rooms.loop) >= d->until_s;
+	bool may_differ = d->reloads != s->reloads || is_over;
 	bool is_same = true;
-	for (size_t i = 0; d->reloads != s->reloads && is_same && i < d->count; i++) {
+	for (size_t i = 0; may_differ && is_same && i < d->count; i++) {
 		struct relay_destination *to =
 			destination_of(s, e->recipients[d->recipients[i]].address);
 		is_same = strcmp(to->key, d->destination->key) == 0;

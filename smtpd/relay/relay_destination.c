@@ -285,6 +285,7 @@ struct relay_destination *relay_destination_new(struct str words, const char *do
 {
 	struct relay_destination *d = make(domain, rule->requirement);
 	memcpy(d->rule_fingerprint, rule->fingerprint, sizeof(d->rule_fingerprint));
+	d->until_s = rule->until_s;
 	return parse(d, words, err);
 }
 

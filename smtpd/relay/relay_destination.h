@@ -36,6 +36,7 @@ struct relay_destination {
 	char *text;	 /* REFUSE */
 	struct policy_requirement *requirement; /* shares; of the rule: a host's may be stronger */
 	char rule_fingerprint[33]; /* policy_rule's; "" = not known */
+	int64_t until_s;	   /* the rule is an exception and ends then; 0: it has no end */
 };
 
 /* The words of a route: "mx" (the recipient's domain), "mx example.net" (a smart host's domain),

@@ -15,12 +15,22 @@
 #include "libtlsio/base/file.h"
 #include "libtlsio/base/log.h"
 #include "libtlsio/base/mem.h"
+#include "policy/policy_date.h"
 #include "smtpd/worker_shard.h"
 #include "tests/fakes/fake_planner.h"
 #include "tests/smtpd/config/memory_source.h"
 #include "tests/smtpd/relay/fake_hop.h"
 
 #define CONFIG_PATH "/test/postern.conf"
+
+/* What the wall clock shows more than it did. */
+static int64_t later_s;
+int64_t __real_tlsio_loop_time_s(const struct tlsio_loop *loop);
+int64_t __wrap_tlsio_loop_time_s(const struct tlsio_loop *loop);
+int64_t __wrap_tlsio_loop_time_s(const struct tlsio_loop *loop)
+{
+	return __real_tlsio_loop_time_s(loop) + later_s;
+}
 
 struct place {
 	struct tlsio_loop *loop;
@@ -117,6 +127,7 @@ static int tear_down(void **state)
 		tlsio_loop_turn(p->loop, false);
 	tlsio_loop_free(&p->loop);
 	log_capture(NULL, NULL);
+	later_s = 0;
 	buf_release(&p->log);
 	snprintf(command, sizeof(command), "rm -rf '%s'", p->directory);
 	assert_int_equal(system(command), 0);
@@ -308,6 +319,33 @@ static void a_rule_that_came_while_we_connected_is_obeyed(void **state)
 	flush(p);
 	flush(p);
 	assert_int_equal(messages(p), 0);
+}
+
+static void an_exception_that_ends_while_we_connect_is_over(void **state)
+{
+	struct place *p = *state;
+	char until[POLICY_DATE_BYTES], more[600];
+	policy_date_format(tlsio_loop_time_s(p->loop) + 3600, until);
+	snprintf(more, sizeof(more), BOTH_TO_A
+		"domain \"x.test\" { outbound { require = \"encrypt\" } }\n"
+		"exception \"x.test\" { require = \"may\" reason = \"x\" until = \"%s\" }\n", until);
+	begin(p, more);
+	put(p, "", 0, "one@x.test", NULL);
+	settle(p);
+	assert_int_equal(said(&p->a, "MAIL"), 1); /* while it holds */
+	fake_hop_drop_peers(&p->a); /* none stands idle */
+	put(p, "", 0, "two@x.test", NULL);
+	while (said(&p->a, "EHLO") == 1)
+		tlsio_loop_turn(p->loop, true);
+	later_s = 3601;
+	settle(p);
+	assert_int_equal(said(&p->a, "MAIL"), 1);
+	assert_int_equal(messages(p), 1);
+	flush(p);
+	flush(p);
+	assert_int_equal(said(&p->a, "MAIL"), 1);
+	assert_true(logged(p, "offers no STARTTLS, but postern.conf:"));
+	assert_int_equal(messages(p), 1);
 }
 
 static void a_reload_that_changes_nothing_for_it_does_not_disturb(void **state)
@@ -643,6 +681,7 @@ int main(void)
 		T(a_reload_never_puts_a_recipient_into_two_deliveries),
 		T(what_was_put_off_goes_by_the_rules_of_the_last_reload),
 		T(a_rule_that_came_while_we_connected_is_obeyed),
+		T(an_exception_that_ends_while_we_connect_is_over),
 		T(a_reload_that_changes_nothing_for_it_does_not_disturb),
 		T(success_is_reported_though_the_message_is_gone_then),
 		T(a_full_queue_can_still_bounce),
