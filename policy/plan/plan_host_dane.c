@@ -54,7 +54,8 @@ static void end_error(struct plan_host *host, enum dns_type type, bool is_bogus,
 
 /* ---- records ---------------------------------------------------------------------------------- */
 
-static void read_records(struct plan_host_parts *p, const struct dns_answer *answer)
+/* False: there are more of them than are looked at. */
+static bool read_records(struct plan_host_parts *p, const struct dns_answer *answer)
 {
 	size_t most = answer->count < POLICY_TLSA_MOST ? answer->count : POLICY_TLSA_MOST;
 	size_t bytes = 0;
@@ -65,10 +66,11 @@ static void read_records(struct plan_host_parts *p, const struct dns_answer *ans
 			continue;
 		bytes += tlsa.data.length;
 		if (bytes > PLAN_HOST_TLSA_BYTES_MOST)
-			break;
+			return false;
 		tlsa.data.at = mem_dup_bytes(tlsa.data.at, tlsa.data.length);
 		p->all[p->all_count++] = tlsa;
 	}
+	return most == answer->count && answer->left_out_count == 0;
 }
 
 static bool is_among(const struct policy_tlsa *one, const struct policy_tlsa *records, size_t count)
@@ -137,13 +139,19 @@ static void set_names(struct plan_host *host, const char *base)
 static void on_records(struct plan_host *host, const struct dns_answer *answer)
 {
 	struct plan_host_parts *p = host->parts;
-	read_records(p, answer);
+	bool is_whole = read_records(p, answer);
 	p->selected = mem_array(p->all_count ? p->all_count : 1, sizeof(*p->selected));
 	host->dane.records = p->selected;
 	host->dane.record_count = policy_dane_select(p->all, p->all_count, p->selected);
 	set_names(host, p->bases[p->bases_asked - 1]);
 	note_records(host, answer);
-	end_good(host, host->dane.record_count > 0 ? POLICY_DANE_USABLE : POLICY_DANE_UNUSABLE);
+	/* Whoever is on the way turns a set as he likes, its signature is good all the same: what we
+	 * did not look at must not be taken for unusable, which asks for less. */
+	if (host->dane.record_count == 0 && !is_whole)
+		end_error(host, DNS_TLSA, false, "none of the records that were looked at is usable, and "
+			"there are more than our limits allow");
+	else
+		end_good(host, host->dane.record_count > 0 ? POLICY_DANE_USABLE : POLICY_DANE_UNUSABLE);
 }
 
 /* ---- candidates ------------------------------------------------------------------------------- */

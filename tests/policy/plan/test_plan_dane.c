@@ -408,12 +408,41 @@ static void many_and_large_records_are_bounded(void **state)
 		records[i].data.length = 2000;
 	plan_service_forget(w.service, DOMAIN);
 	fake_dns_set_answer(w.dns, TLSA, DNS_TLSA, &answer);
-	assert_int_equal(host_of_plan()->requirement->level, POLICY_LEVEL_ENCRYPT);
+	assert_null(host_of_plan()->requirement);
+	assert_says(w.plan->hosts[0].text, "there are more than our limits allow");
 	bool is_told = false;
 	for (size_t i = 0; i < w.plan->evidence_count; i++)
 		is_told = is_told || world_says(w.plan->evidence[i].text,
 			"99 more, not shown; those that are malformed or beyond our limits");
 	assert_true(is_told);
+}
+
+/* The order of a set is nobody's signature: turned by somebody on the way so that the good record stands
+ * behind our limit, it must not become a set without a usable one. */
+static void D12_a_set_beyond_our_limits_is_not_unusable(void **state)
+{
+	struct dns_record records[40];
+	static char data[40][35];
+	(void)state;
+	for (size_t i = 0; i < 40; i++) {
+		memset(data[i], (int)i, sizeof(data[i]));
+		memcpy(data[i], i < 39 ? "\1\1\1" : "\3\1\1", 3);
+		records[i] = (struct dns_record){ .data = str_from(data[i], 35) };
+	}
+	struct dns_answer answer = { .result = DNS_FOUND, .security = DNS_SECURE, .records = records,
+		.count = 40, .ttl_s = 3600 };
+	fake_dns_set_answer(w.dns, TLSA, DNS_TLSA, &answer);
+	assert_null(host_of_plan()->requirement);
+	assert_says(w.plan->hosts[0].text, "there are more than our limits allow");
+	assert_in_range(w.plan->expires_s - w.plan->made_s, 1, 30);
+	plan_service_forget(w.service, DOMAIN);
+	answer.count = 30; /* all of them are seen, none is usable */
+	fake_dns_set_answer(w.dns, TLSA, DNS_TLSA, &answer);
+	assert_int_equal(host_of_plan()->requirement->level, POLICY_LEVEL_ENCRYPT);
+	plan_service_forget(w.service, DOMAIN);
+	answer.records = records + 10;
+	fake_dns_set_answer(w.dns, TLSA, DNS_TLSA, &answer);
+	assert_int_equal(host_of_plan()->requirement->level, POLICY_LEVEL_DANE);
 }
 
 /* ---- time ------------------------------------------------------------------------------------- */
@@ -503,6 +532,7 @@ int main(void)
 		TEST(D19_the_stronger_digest_stands_alone),
 		TEST(a_rule_without_dane_asks_for_no_records_but_to_explain),
 		TEST(many_and_large_records_are_bounded),
+		TEST(D12_a_set_beyond_our_limits_is_not_unusable),
 		TEST(a_hanging_address_family_is_waited_for_with_patience_only),
 		TEST(a_late_address_is_still_used_after_patience),
 		TEST(a_hanging_host_is_out_and_the_others_go_on),
