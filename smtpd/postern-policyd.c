@@ -20,8 +20,8 @@
 #include "smtpd/check_config.h"
 #include "smtpd/config/config.h"
 #include "smtpd/supervise/supervise_child.h"
-#include "smtpd/supervise/supervise_control.h"
 #include "smtpd/supervise/supervise_directories.h"
+#include "smtpd/supervise/supervise_seat.h"
 
 #define NAME "postern-policyd"
 #define SOCKET "policyd.sock"
@@ -35,7 +35,7 @@ struct policyd {
 	int check; /* the last result that was logged; -1 none */
 	/* alone */
 	const char *config_path;
-	int listen_fd, pid_file;
+	struct supervise_seat seat;
 	struct tlsio_signal signals[3];
 };
 
@@ -175,7 +175,7 @@ static int live_supervised(void)
 {
 	static const struct supervise_child_events events = { .start = on_start,
 		.reload = on_reload, .drain = on_drain, .stop = on_stop };
-	struct policyd p = { .listen_fd = -1, .pid_file = -1 };
+	struct policyd p = { .seat = supervise_seat_none };
 	const struct supervise_child child = { .events = &events, .ctx = &p, .name = NAME,
 		.parent = getppid() };
 	return supervise_child_run(&child, SUPERVISE_CHILD_CHANNEL_FD);
@@ -227,7 +227,6 @@ static int find_user(const struct config *config, struct process_identity *ident
 static int open_place(struct policyd *p, const struct config *config,
 	const struct process_identity *identity, struct err *err)
 {
-	char path[256];
 	const char *folder_end = config->sts.cache ? strrchr(config->sts.cache, '/') : NULL;
 	if (supervise_directories_run(config->run_directory, err) < 0)
 		return -1;
@@ -239,12 +238,7 @@ static int open_place(struct policyd *p, const struct config *config,
 		if (failed)
 			return -1;
 	}
-	snprintf(path, sizeof(path), "%s/" NAME ".pid", config->run_directory);
-	p->pid_file = process_lock_pid_file(path, err);
-	if (p->pid_file < 0)
-		return -1;
-	p->listen_fd = supervise_control_open_named(config->run_directory, SOCKET, identity, err);
-	return p->listen_fd < 0 ? -1 : 0;
+	return supervise_seat_take(&p->seat, config->run_directory, NAME, SOCKET, identity, err);
 }
 
 static int settle(struct policyd *p, struct config *config, struct err *err)
@@ -275,7 +269,7 @@ static void run(struct policyd *p)
 
 static int live_alone(const char *config_path)
 {
-	struct policyd p = { .config_path = config_path, .listen_fd = -1, .pid_file = -1 };
+	struct policyd p = { .config_path = config_path, .seat = supervise_seat_none };
 	struct err err;
 	int status = EXIT_FAILURE;
 	signal(SIGPIPE, SIG_IGN);
@@ -286,18 +280,15 @@ static int live_alone(const char *config_path)
 	if (failed)
 		config_unref(&config);
 	else
-		failed = begin(&p, config, p.listen_fd, &err);
+		failed = begin(&p, config, p.seat.listen_fd, &err);
 	if (!failed) {
 		run(&p);
 		status = EXIT_SUCCESS;
 	} else
 		log_say(LOG_LEVEL_ERROR, "start-failed", "%s", err.text);
-	/* Where the user changed, the socket stays behind: the folder is not his. */
-	if (p.config)
-		supervise_control_close_named(p.config->run_directory, SOCKET, &p.listen_fd);
+	/* Where the user changed, the files stay behind: the folder is not his. */
+	supervise_seat_leave(&p.seat);
 	end(&p);
-	if (p.pid_file >= 0)
-		close(p.pid_file);
 	if (p.loop)
 		tlsio_loop_free(&p.loop);
 	return status;

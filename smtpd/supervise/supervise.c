@@ -18,6 +18,7 @@
 #include "smtpd/supervise/supervise_directories.h"
 #include "smtpd/supervise/supervise_member.h"
 #include "smtpd/supervise/supervise_plan.h"
+#include "smtpd/supervise/supervise_seat.h"
 #include "smtpd/supervise/supervise_shards.h"
 #include "smtpd/supervise/supervise_sockets.h"
 
@@ -49,7 +50,7 @@ struct supervise {
 
 	struct supervise_member *members;
 	struct supervise_member policyd;
-	int policyd_fd; /* its listening socket; -1: not wanted */
+	struct supervise_seat seat; /* policyd's; none: not wanted */
 	int policyd_bundle_fd;
 	bool policyd_drains;
 	struct supervise_shards shards;
@@ -76,16 +77,16 @@ struct candidate {
 	struct supervise_plan plan;
 	struct supervise_sockets *sockets;
 	int bundle_fd;
-	int policyd_fd; /* -1: there is one already, or none is wanted */
+	struct supervise_seat seat; /* none: there is one already, or none is wanted */
 	int policyd_bundle_fd;
 };
 
-static const struct candidate no_candidate = { .bundle_fd = -1, .policyd_fd = -1,
-	.policyd_bundle_fd = -1 };
+static const struct candidate no_candidate = { .bundle_fd = -1, .policyd_bundle_fd = -1,
+	.seat = { .listen_fd = -1, .lock_fd = -1 } };
 
 static void candidate_clear(struct candidate *c)
 {
-	supervise_control_close_named(c->plan.run_directory, POLICYD_SOCKET, &c->policyd_fd);
+	supervise_seat_leave(&c->seat);
 	supervise_plan_clear(&c->plan);
 	supervise_sockets_free(&c->sockets);
 	if (c->bundle_fd >= 0)
@@ -111,6 +112,7 @@ static const struct process_identity *identity_of(const struct supervise *s)
 /* What policyd needs before it can run: a place for what it learns, and its socket. */
 static int candidate_make_policyd(struct supervise *s, struct candidate *ret, struct err *err)
 {
+	char path[4096];
 	struct supervise_plan *plan = &ret->plan;
 	plan->wants_policyd = plan->wants_policyd && s->program->policyd;
 	if (!plan->wants_policyd)
@@ -119,11 +121,13 @@ static int candidate_make_policyd(struct supervise *s, struct candidate *ret, st
 		supervise_directories_state(plan->state_directory, identity_of(s), err) < 0)
 		return -1;
 	ret->policyd_bundle_fd = supervise_bundle_to_memfd(plan->policyd_bundle, err);
-	if (ret->policyd_bundle_fd < 0 || s->policyd_fd >= 0)
+	if (ret->policyd_bundle_fd < 0 || s->seat.listen_fd >= 0)
 		return ret->policyd_bundle_fd < 0 ? -1 : 0;
-	ret->policyd_fd = supervise_control_open_named(
-		plan->run_directory, POLICYD_SOCKET, identity_of(s), err);
-	return ret->policyd_fd < 0 ? -1 : 0;
+	/* Better no start than a queue that nobody plans for. */
+	if (supervise_child_find_program(s->program->policyd, path, sizeof(path), err) < 0)
+		return -1;
+	return supervise_seat_take(&ret->seat, plan->run_directory, s->program->policyd,
+		POLICYD_SOCKET, identity_of(s), err);
 }
 
 static int candidate_make(
@@ -156,13 +160,14 @@ static void log_start(const struct supervise *s)
 /* The second phase: cannot fail. Takes what the candidate holds. */
 static void put_in_force(struct supervise *s, struct candidate *c)
 {
-	struct candidate old = { s->plan, s->sockets, s->bundle_fd, -1, s->policyd_bundle_fd };
+	struct candidate old = { .plan = s->plan, .sockets = s->sockets, .bundle_fd = s->bundle_fd,
+		.seat = supervise_seat_none, .policyd_bundle_fd = s->policyd_bundle_fd };
 	s->plan = c->plan;
 	s->sockets = c->sockets;
 	s->bundle_fd = c->bundle_fd;
 	s->policyd_bundle_fd = c->policyd_bundle_fd;
-	if (c->policyd_fd >= 0)
-		s->policyd_fd = c->policyd_fd;
+	if (c->seat.listen_fd >= 0)
+		s->seat = c->seat;
 	s->generation++;
 	if (s->program->in_force)
 		s->program->in_force(s->program->ctx);
@@ -234,7 +239,7 @@ static void begin_or_end_policyd(struct supervise *s)
 	supervise_member_retire(&s->policyd);
 	if (s->policyd.pid)
 		supervise_member_drain(&s->policyd);
-	supervise_control_close_named(s->plan.run_directory, POLICYD_SOCKET, &s->policyd_fd);
+	supervise_seat_leave(&s->seat);
 }
 
 /* ---- reload -------------------------------------------------------------------------------------- */
@@ -321,7 +326,7 @@ static void on_configuration(
 	ret->generation = s->generation;
 	if (m == &s->policyd) {
 		ret->fds[ret->fd_count++] = s->policyd_bundle_fd;
-		ret->fds[ret->fd_count++] = s->policyd_fd;
+		ret->fds[ret->fd_count++] = s->seat.listen_fd;
 		return;
 	}
 	ret->fds[ret->fd_count++] = s->bundle_fd;
@@ -596,7 +601,7 @@ static void clean_up(struct supervise *s)
 		tlsio_signal_stop(&s->signals[i]);
 	tlsio_certwatch_free(&s->watch);
 	supervise_control_close(&s->control);
-	supervise_control_close_named(s->plan.run_directory, POLICYD_SOCKET, &s->policyd_fd);
+	supervise_seat_leave(&s->seat);
 	supervise_sockets_free(&s->sockets);
 	if (s->pid_file >= 0) {
 		unlink(s->pid_path);
@@ -617,7 +622,7 @@ static void clean_up(struct supervise *s)
 int supervise_run(const struct supervise_program *program)
 {
 	struct supervise s = { .program = program, .bundle_fd = -1, .pid_file = -1,
-		.policyd_fd = -1, .policyd_bundle_fd = -1 };
+		.seat = supervise_seat_none, .policyd_bundle_fd = -1 };
 	struct candidate c = no_candidate;
 	struct err err;
 	process_forbid_dumps(); /* we read all keys, and may be of the workers' user */

@@ -74,17 +74,6 @@ int supervise_control_open_named(const char *run_directory, const char *name,
 	return open_at(path, BACKLOG_NAMED, identity, err);
 }
 
-void supervise_control_close_named(const char *run_directory, const char *name, int *fd)
-{
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	if (*fd < 0)
-		return;
-	close(*fd);
-	*fd = -1;
-	if (path_of_named(run_directory, name, path, sizeof(path)))
-		unlink(path);
-}
-
 static void remove_older(const char *directory, unsigned workers)
 {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];

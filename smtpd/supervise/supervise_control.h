@@ -15,11 +15,10 @@ struct supervise_control;
  * workers that are no more are removed. */
 struct supervise_control *supervise_control_open(const char *run_directory, unsigned workers,
 	const struct process_identity *identity, struct err *err);
-/* One more socket there, for a program that is no worker; the same mode and owner. Gives. */
+/* One more socket there, for a program that is no worker; the same mode and owner. Gives. Whoever has
+ * the name's lock (supervise_seat) may call it: what is there is replaced. */
 int supervise_control_open_named(const char *run_directory, const char *name,
 	const struct process_identity *identity, struct err *err);
-/* Removes it, closes *fd and sets it to -1; nothing where it is -1 already. */
-void supervise_control_close_named(const char *run_directory, const char *name, int *fd);
 int supervise_control_fd(const struct supervise_control *control, unsigned worker);
 /* Removes the sockets too. */
 void supervise_control_close(struct supervise_control **control);

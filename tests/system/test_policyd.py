@@ -1,5 +1,6 @@
 """postern-policyd: beside posternd's workers, and alone beside another MTA."""
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -138,6 +139,40 @@ def a_folder_of_somebody_else_is_no_place_for_policies(place):
 	process = place.start("refused", [postern.programs + "/smtpd/posternd", "-c", postern.config_path])
 	check(process.wait(20) != 0, "it does not start")
 	check("state directory" in place.log("refused"), "and says why", place.log("refused"))
+
+
+@test
+def without_its_program_posternd_does_not_start(place):
+	postern = _postern(place)
+	program = place.path("elsewhere", "posternd")
+	os.makedirs(os.path.dirname(program))
+	shutil.copy(postern.programs + "/smtpd/posternd", program)
+	process = place.start("refused", [program, "-c", postern.config_path])
+	check(process.wait(20) != 0, "it does not start")
+	check("cannot find the program postern-policyd" in place.log("refused"), "and says why", place.log("refused"))
+	postern.routes.clear()
+	postern.configure()
+	process = place.start("serves", [program, "-c", postern.config_path])
+	wait_for(lambda: " ready " in place.log("serves"), lambda: place.log("serves"))
+	check(place.end(process) == 0, "where nobody needs it, it starts")
+
+
+@test
+def there_is_one_for_each_run_directory(place):
+	postern = _postern(place).start()
+	path = postern.folder + "/run/policyd.sock"
+	inode = os.stat(path).st_ino
+	process = place.start("second", [postern.programs + "/smtpd/postern-policyd", "-c", postern.config_path])
+	check(process.wait(20) != 0, "none beside posternd's")
+	check("another one is running" in place.log("second"), "and it says so", place.log("second"))
+	check(os.stat(path).st_ino == inode and b"postern-policyd" in _greeting(path), "the socket is whose it was")
+	postern.stop()
+	process = place.start("alone", [postern.programs + "/smtpd/postern-policyd", "-c", postern.config_path])
+	wait_for(lambda: "policyd-start" in place.log("alone"), lambda: place.log("alone"))
+	third = place.start("third", [postern.programs + "/smtpd/posternd", "-c", postern.config_path])
+	check(third.wait(20) != 0 and "another one is running" in place.log("third"), "nor posternd beside it", place.log("third"))
+	check(b"postern-policyd" in _greeting(path), "it still greets")
+	check(place.end(process) == 0, "it ends well")
 
 
 # ---- alone -------------------------------------------------------------------------------------------
