@@ -32,6 +32,7 @@ struct policyd {
 	struct config *config;
 	struct brain *brain;
 	struct door_server *door;
+	long descriptors;
 	int check; /* the last result that was logged; -1 none */
 	/* alone */
 	const char *config_path;
@@ -74,6 +75,7 @@ static int begin(struct policyd *p, struct config *config, int listen_fd, struct
 {
 	p->config = config;
 	p->check = -1;
+	p->descriptors = process_raise_descriptors(DESCRIPTORS_WANTED); /* the resolver counts on them */
 	p->brain = brain_new(p->loop, config, STS_CACHE_READ_WRITE, &brain_events, p, err);
 	if (!p->brain)
 		return -1;
@@ -123,7 +125,7 @@ static void log_begin_of(const struct policyd *p, const char *how, const char *u
 	log_text(&l, "config", p->config->path);
 	log_text(&l, "by", how);
 	log_text(&l, "user", user);
-	log_number(&l, "descriptors", process_raise_descriptors(DESCRIPTORS_WANTED));
+	log_number(&l, "descriptors", p->descriptors);
 	log_end(&l);
 }
 
