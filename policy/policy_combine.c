@@ -153,7 +153,7 @@ static bool add_identity(const struct combination *c, struct policy_requirement 
 
 static void obey_rule(struct combination *c)
 {
-	struct policy_requirement draft = { .level = c->rule->level };
+	struct policy_requirement draft = { .level = c->rule->level, .origin = c->rule->origin };
 	struct buf source = { 0 };
 	buf_append_text(&source, c->rule->source);
 	if (draft.level == POLICY_LEVEL_DANE || draft.level == POLICY_LEVEL_DANE_ONLY)
@@ -161,8 +161,7 @@ static void obey_rule(struct combination *c)
 	if (draft.level == POLICY_LEVEL_VERIFY && add_identity(c, &draft))
 		buf_append_text(&source, " (whose MX record is not proven by DNSSEC)");
 	if (draft.level == POLICY_LEVEL_ENCRYPT && c->dane == POLICY_DANE_UNUSABLE)
-		buf_printf(&source, " (and the set of TLSA records of %s, none of them usable)",
-			tlsa_owner(c));
+		buf_printf(&source, " (and the set of unusable TLSA records of %s)", tlsa_owner(c));
 	require(c, BY_RULE, &draft, &source);
 }
 
@@ -177,6 +176,7 @@ static void demand_dane(struct combination *c, bool with_rule)
 	const struct policy_dane_finding *dane = &c->from->dane;
 	struct policy_requirement draft = {
 		.level = POLICY_LEVEL_DANE,
+		.origin = POLICY_ORIGIN_DANE,
 		.tlsa = (struct policy_tlsa *)(uintptr_t)dane->records,
 		.tlsa_count = dane->record_count,
 		.dane_names = (char **)(uintptr_t)dane->names,
@@ -203,9 +203,10 @@ static void obey_dane_and_rule(struct combination *c)
 
 static void obey_unusable(struct combination *c)
 {
-	struct policy_requirement draft = { .level = POLICY_LEVEL_ENCRYPT };
+	struct policy_requirement draft = { .level = POLICY_LEVEL_ENCRYPT,
+		.origin = POLICY_ORIGIN_DANE };
 	struct buf source = { 0 };
-	buf_printf(&source, "the set of TLSA records of %s, none of them usable,", tlsa_owner(c));
+	buf_printf(&source, "the set of unusable TLSA records of %s", tlsa_owner(c));
 	name_rule(c, false, &source);
 	require(c, BY_UNUSABLE, &draft, &source);
 }
@@ -216,6 +217,7 @@ static void draft_sts(const struct combination *c, char **name, struct policy_re
 	const struct policy_sts_finding *sts = &c->from->sts;
 	*name = (char *)(uintptr_t)c->from->host;
 	draft->level = POLICY_LEVEL_VERIFY;
+	draft->origin = POLICY_ORIGIN_STS;
 	draft->names = name;
 	draft->name_count = 1;
 	draft->trust = sts->roots;

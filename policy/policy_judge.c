@@ -39,6 +39,16 @@ __attribute__((format(printf, 2, 3))) static void say(struct policy_judgement *j
 		*c = (*c >= ' ' && *c < 0x7f) ? *c : '?';
 }
 
+/* Behind "demands": a rule's own word stands in the operator's file; other demands have none there. */
+static const char *demand(const struct policy_requirement *r)
+{
+	if (r->origin == POLICY_ORIGIN_DANE)
+		return r->level == POLICY_LEVEL_DANE ? "a certificate that matches it" : "TLS";
+	if (r->origin == POLICY_ORIGIN_STS)
+		return "a valid certificate for the host's name";
+	return policy_level_name(r->level);
+}
+
 static void pass(struct policy_judgement *ret)
 {
 	memset(ret, 0, sizeof(*ret));
@@ -57,8 +67,7 @@ void policy_judge_no_starttls(const struct policy_requirement *r, const char *ho
 	}
 	ret->verdict = POLICY_REFUSE;
 	ret->reason = POLICY_REASON_STARTTLS_NOT_SUPPORTED;
-	say(ret, "%s offers no STARTTLS, but %s demands %s", host, r->source,
-		policy_level_name(r->level));
+	say(ret, "%s offers no STARTTLS, but %s demands %s", host, r->source, demand(r));
 }
 
 void policy_judge_failed_tls(const struct policy_requirement *r, const char *host, const char *why,
@@ -73,7 +82,7 @@ void policy_judge_failed_tls(const struct policy_requirement *r, const char *hos
 	}
 	ret->verdict = POLICY_REFUSE;
 	say(ret, "TLS with %s failed (%s), but %s demands %s%s", host, why, r->source,
-		policy_level_name(r->level), r->minimum == TLSIO_TLS13 ? " with TLS1.3" : "");
+		demand(r), r->minimum == TLSIO_TLS13 ? " with TLS1.3" : "");
 }
 
 /* RFC 8460 section 4.3.2 has one word for each; the first that fits, the gravest first. */
@@ -93,18 +102,22 @@ static const char *identity_demand(const struct policy_requirement *r)
 {
 	return r->level == POLICY_LEVEL_DANE || r->level == POLICY_LEVEL_DANE_ONLY
 		? "verify besides DANE"
-		: "verify";
+		: demand(r);
 }
 
-/* The leaf's end date, or whose fault it is: an issuer's expiry is the chain's too, then the leaf's
- * date would mislead. */
-static void end_date(const struct tlsio_peer *peer, char day[16])
+/* "has expired (2026-01-31)", with the leaf's end date, or an issuer's fault: then the leaf's date would
+ * mislead. */
+static const char *out_of_dates(const struct tlsio_peer *peer, char text[64])
 {
 	struct tm tm;
 	time_t at = (time_t)peer->not_after_s;
-	snprintf(day, 16, "an issuer's");
 	if (at > 0 && at < time(NULL) && gmtime_r(&at, &tm))
-		strftime(day, 16, "%Y-%m-%d", &tm);
+		strftime(text, 64, "has expired (%Y-%m-%d)", &tm);
+	else if (peer->chain_faults & TLSIO_CHAIN_NOT_YET_VALID)
+		snprintf(text, 64, "is not valid yet (or an issuer's is not)");
+	else
+		snprintf(text, 64, "has expired (an issuer's)");
+	return text;
 }
 
 static bool check_chain(const struct policy_requirement *r, const char *host,
@@ -120,10 +133,9 @@ static bool check_chain(const struct policy_requirement *r, const char *host,
 		return true;
 	j->reason = chain_reason(peer->chain_faults);
 	if (peer->chain_faults == TLSIO_CHAIN_EXPIRED) {
-		char day[16];
-		end_date(peer, day);
-		say(j, "the certificate of %s has expired (%s), but %s demands %s", host, day, r->source,
-			identity_demand(r));
+		char words[64];
+		say(j, "the certificate of %s %s, but %s demands %s", host, out_of_dates(peer, words),
+			r->source, identity_demand(r));
 		return false;
 	}
 	char faults[120];
@@ -148,6 +160,16 @@ static bool has_name(const struct policy_requirement *r, const struct tlsio_peer
 	return r->name_count == 0;
 }
 
+static const char *other_names(const struct policy_requirement *r)
+{
+	if (r->name_count < 2)
+		return "";
+	/* what policy_combine asks of hosts that an unproven MX record names */
+	bool is_below = r->name_count == 2 && r->names[1][0] == '.' &&
+		strcmp(r->names[1] + 1, r->names[0]) == 0;
+	return is_below ? " or a host below it" : " or another of the rule";
+}
+
 static bool check_name(const struct policy_requirement *r, const char *host,
 	const struct tlsio_peer *peer, struct policy_judgement *j)
 {
@@ -159,7 +181,7 @@ static bool check_name(const struct policy_requirement *r, const char *host,
 	j->reason = POLICY_REASON_CERTIFICATE_HOST_MISMATCH;
 	if (names[0])
 		say(j, "the certificate of %s is for names [%s], none of which is %s%s; %s demands %s",
-			host, names, wanted, r->name_count > 1 ? " or another of the rule" : "",
+			host, names, wanted, other_names(r),
 			r->source, identity_demand(r));
 	else
 		say(j, "the certificate of %s has no DNS name, so not %s; %s demands %s", host, wanted,
@@ -255,15 +277,14 @@ static void say_dane_name(const struct policy_requirement *r, const char *host,
 	say(j, "the certificate of %s comes from the authority of %s but is for names [%s], not %s%s; "
 	       "%s demands %s", host, records, names[0] ? names : "none",
 		r->dane_name_count ? r->dane_names[0] : host,
-		r->dane_name_count > 1 ? " or the domain" : "", r->source,
-		policy_level_name(r->level));
+		r->dane_name_count > 1 ? " or the domain" : "", r->source, demand(r));
 }
 
 static bool check_dane(const struct policy_requirement *r, const char *host,
 	const struct tlsio_peer *peer, struct policy_judgement *j)
 {
-	char records[200], day[16];
-	const char *level = policy_level_name(r->level);
+	char records[200], words[64];
+	const char *demanded = demand(r);
 	records_text(r, host, records, sizeof(records));
 	switch (policy_dane_match(
 		peer, r->tlsa, r->tlsa_count, r->dane_names, r->dane_name_count, NULL)) {
@@ -271,28 +292,27 @@ static bool check_dane(const struct policy_requirement *r, const char *host,
 		return true;
 	case POLICY_DANE_NO_CERTIFICATE:
 		j->reason = POLICY_REASON_VALIDATION_FAILURE;
-		say(j, "%s shows no certificate, but %s demands %s", host, r->source, level);
+		say(j, "%s shows no certificate, but %s demands %s", host, r->source, demanded);
 		break;
 	case POLICY_DANE_NAME:
 		say_dane_name(r, host, peer, records, j);
 		break;
 	case POLICY_DANE_EXPIRED:
 		j->reason = POLICY_REASON_CERTIFICATE_EXPIRED;
-		end_date(peer, day);
-		say(j, "the certificate of %s comes from the authority of %s but has expired (%s); %s "
-		       "demands %s", host, records, day, r->source, level);
+		say(j, "the certificate of %s comes from the authority of %s but %s; %s demands %s",
+			host, records, out_of_dates(peer, words), r->source, demanded);
 		break;
 	case POLICY_DANE_BROKEN:
 		j->reason = POLICY_REASON_CERTIFICATE_NOT_TRUSTED;
 		say(j, "%s shows the authority of %s but its own certificate does not validly come from "
-		       "it; %s demands %s", host, records, r->source, level);
+		       "it; %s demands %s", host, records, r->source, demanded);
 		break;
 	case POLICY_DANE_NO_MATCH:
 		j->reason = POLICY_REASON_CERTIFICATE_NOT_TRUSTED;
 		char key[13];
 		codec_hex(peer->chain[0].spki_sha256, 6, key);
-		say(j, "the certificate of %s does not match %s; %s demands %s; its key is 3 1 1 %s...",
-			host, records, r->source, level, key);
+		say(j, "the certificate of %s does not match %s, its key is 3 1 1 %s...; %s demands %s",
+			host, records, key, r->source, demanded);
 		break;
 	}
 	return false;
@@ -313,7 +333,7 @@ static void judge_dane(const struct policy_requirement *r, const char *host,
 	if (r->tlsa_count == 0) {
 		ret->reason = POLICY_REASON_DANE_REQUIRED;
 		say(ret, "%s has no usable TLSA record, but %s demands %s", host, r->source,
-			policy_level_name(r->level));
+			demand(r));
 	} else {
 		ret->is_verified = check_dane(r, host, peer, ret) &&
 			check_own_identity(r, host, peer, ret);

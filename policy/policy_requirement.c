@@ -28,6 +28,12 @@ bool policy_level_parse(struct str text, enum policy_level *ret)
 	return false;
 }
 
+const char *policy_origin_name(enum policy_origin origin)
+{
+	static const char *const names[] = { "rule", "exception", "dane", "sts" };
+	return names[origin];
+}
+
 /* One of the 43 or 44 characters of a SHA-256 in base64 (RFC 4648 section 4). */
 static int base64_value(char c)
 {
@@ -202,6 +208,7 @@ struct policy_requirement *policy_requirement_new(const struct policy_requiremen
 	r->trust = from->trust ? tlsio_trust_ref(from->trust) : NULL;
 	r->trust_name = mem_dup(from->trust_name);
 	memcpy(r->trust_sha256, from->trust_sha256, sizeof(r->trust_sha256));
+	r->origin = from->origin;
 	r->source = mem_dup(from->source ? from->source : "a rule");
 	compute_fingerprint(r);
 	return r;

@@ -31,6 +31,16 @@ enum policy_level {
 const char *policy_level_name(enum policy_level level);
 bool policy_level_parse(struct str text, enum policy_level *ret);
 
+/* Who demands it, for logs and words. */
+enum policy_origin {
+	POLICY_ORIGIN_RULE, /* the operator's file, or what holds without a word in it */
+	POLICY_ORIGIN_EXCEPTION,
+	POLICY_ORIGIN_DANE, /* TLSA records of the host, unusable ones too */
+	POLICY_ORIGIN_STS,
+};
+/* "rule", "exception", "dane", "sts" */
+const char *policy_origin_name(enum policy_origin origin);
+
 struct policy_pin {
 	uint8_t spki_sha256[32];
 };
@@ -62,6 +72,7 @@ struct policy_requirement {
 	char **dane_names;
 	size_t dane_name_count;
 	char *server_name; /* SNI (the TLSA base domain, RFC 7672 8.1); NULL: the host we dial */
+	enum policy_origin origin;
 	char *source;		   /* where it was said: "postern.conf:12 domain \"example.org\"" */
 	char fingerprint[33];	   /* hexadecimal; equal for equal demands, whatever the source */
 };

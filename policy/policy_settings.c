@@ -230,7 +230,8 @@ int policy_settings_read_exception(cfg_t *exception, const char *source,
 	struct err *err)
 {
 	static const char *const levels[] = { "none", "may", "encrypt", "verify", NULL };
-	struct policy_requirement r = { .source = (char *)(uintptr_t)source };
+	struct policy_requirement r = { .origin = POLICY_ORIGIN_EXCEPTION,
+		.source = (char *)(uintptr_t)source };
 	const char *reason;
 	int level;
 	*ret = (struct policy_rule){ .is_exception = true };

@@ -47,6 +47,7 @@ static void put_requirement(struct door_out *out, const struct policy_requiremen
 		return;
 	door_out_u8(out, r->level);
 	door_out_u8(out, r->minimum);
+	door_out_u8(out, r->origin);
 	put_names(out, r->names, r->name_count, NAMES_MOST);
 	put_trust(out, r);
 	put_count(out, r->pin_count, PINS_MOST);
@@ -198,6 +199,7 @@ static void get_parts(struct reading *reading, struct policy_requirement *r)
 	struct door_in *in = &reading->in;
 	r->level = (enum policy_level)door_in_u8(in, POLICY_LEVEL_DANE_ONLY);
 	r->minimum = (enum tlsio_version)door_in_u8(in, TLSIO_TLS13);
+	r->origin = (enum policy_origin)door_in_u8(in, POLICY_ORIGIN_STS);
 	if (!in->fault && r->minimum != TLSIO_TLS12 && r->minimum != TLSIO_TLS13)
 		in->fault = "has an unknown TLS version";
 	r->names = reading->desk->names;

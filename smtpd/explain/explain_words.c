@@ -169,6 +169,7 @@ void explain_words_json(struct explain_json *j, const char *key, const struct po
 	explain_json_open(j, key, '{');
 	explain_json_text(j, "level", policy_level_name(r->level));
 	explain_json_text(j, "minimum", tlsio_version_name(r->minimum ? r->minimum : TLSIO_TLS12));
+	explain_json_text(j, "origin", policy_origin_name(r->origin));
 	explain_json_text(j, "source", r->source);
 	explain_json_texts(j, "names", r->names, r->name_count);
 	explain_json_text(j, "authority", r->trust_name);

@@ -83,18 +83,6 @@ const char *relay_hop_name(const struct relay_hop *hop)
 	return hop->host ? hop->host : hop->path;
 }
 
-/* policy_combine's words say whose demand it is: nothing else tells a rule's encrypt from that of
- * TLSA records which are all unusable. */
-const char *relay_hop_policy(const struct relay_hop *hop)
-{
-	struct str source = str_of(hop->requirement->source);
-	if (!hop->is_planned)
-		return "rule";
-	if (hop->requirement->tlsa_count > 0 || str_starts(source, STR("the set of TLSA records")))
-		return "dane";
-	return str_starts(source, STR("the MTA-STS policy")) ? "sts" : "rule";
-}
-
 const char *relay_hop_proof(const struct relay_hop *hop, bool is_verified)
 {
 	if (!is_verified)

@@ -44,8 +44,6 @@ void relay_hop_unref(struct relay_hop **hop);
 
 /* Host or path, for words. */
 const char *relay_hop_name(const struct relay_hop *hop);
-/* What its requirement comes from, for the log: "dane", "sts", "rule". */
-const char *relay_hop_policy(const struct relay_hop *hop);
 /* What a good certificate proves there, for the log. "yes": the host the operator named. */
 const char *relay_hop_proof(const struct relay_hop *hop, bool is_verified);
 

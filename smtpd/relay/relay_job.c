@@ -239,7 +239,7 @@ void relay_job_log(const struct relay_job *job, int64_t now_ms)
 		if (is_network && r) {
 			log_text(&l, "level", policy_level_name(r->level));
 			if (job->hop)
-				log_text(&l, "policy", relay_hop_policy(job->hop));
+				log_text(&l, "policy", policy_origin_name(r->origin));
 			log_text(&l, "rule", r->source);
 		}
 		log_text(&l, "reason", o->text);

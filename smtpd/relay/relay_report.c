@@ -31,7 +31,7 @@ void relay_report_refused(const struct relay_job *job, const struct relay_connec
 		end->kind == RELAY_END_IN_CLEAR ? "tls-failed" : "policy-refused");
 	log_peer(&l, job, c);
 	log_text(&l, "level", policy_level_name(r->level));
-	log_text(&l, "policy", relay_hop_policy(job->hop));
+	log_text(&l, "policy", policy_origin_name(r->origin));
 	log_text(&l, "rule", r->source);
 	log_text(&l, "verdict", policy_reason_name(j->reason));
 	log_text(&l, "reason", j->text);
@@ -50,7 +50,8 @@ void relay_report_skipped(const struct relay_job *job, const struct policy_plan 
 		log_text(&l, "msg", spool_id_format(job->message, id));
 		log_text(&l, "domain", plan->next_hop);
 		log_text(&l, "host", host->name);
-		log_text(&l, "verdict", policy_reason_name(host->reason));
+		if (host->reason != POLICY_REASON_NONE) /* else only a look-up that failed */
+			log_text(&l, "verdict", policy_reason_name(host->reason));
 		log_text(&l, "reason", host->text);
 		log_end(&l);
 	}

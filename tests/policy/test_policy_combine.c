@@ -262,11 +262,15 @@ static void check_level(const struct hop *h, struct str level, struct str by)
 	if (!str_equal(level, str_of(policy_level_name(r->level))))
 		fail_msg("%s for %.*s", policy_level_name(r->level), STR_ARGS(level));
 	bool is_dane = str_starts(by, STR("DANE"));
-	const char *begins = is_dane			  ? "the set of TLSA records of " HOST
+	const char *begins = is_dane ? r->level == POLICY_LEVEL_DANE
+			? "the set of TLSA records of " HOST : "the set of unusable TLSA records of " HOST
 		: str_equal(by, STR("MTA-STS"))		  ? "the MTA-STS policy of example.org"
 							  : h->draft.source;
 	if (strncmp(r->source, begins, strlen(begins)) != 0)
 		fail_msg("\"%s\" does not begin with \"%s\"", r->source, begins);
+	assert_int_equal(r->origin, is_dane ? POLICY_ORIGIN_DANE
+			: str_equal(by, STR("MTA-STS")) ? POLICY_ORIGIN_STS
+							: h->draft.origin);
 	if (str_equal(by, STR("DANE, rule")))
 		assert_non_null(strstr(r->source, " (and " RULE_SOURCE ")"));
 }
@@ -554,12 +558,12 @@ static void D12_unusable_records_are_tls_without_authentication(void **state)
 	struct hop h;
 	set_hop(&h, POLICY_LEVEL_NONE, POLICY_DANE_UNUSABLE, STS_NOTHING, true);
 	assert_string_equal(decide(&h)->source,
-		"the set of TLSA records of " HOST ", none of them usable,");
+		"the set of unusable TLSA records of " HOST);
 	assert_true(lost(&h, "none", "none of them usable, which demand TLS"));
 	end(&h);
 	set_hop(&h, POLICY_LEVEL_ENCRYPT, POLICY_DANE_UNUSABLE, STS_NOTHING, true);
 	assert_string_equal(decide(&h)->source, RULE_SOURCE
-		" (and the set of TLSA records of " HOST ", none of them usable)");
+		" (and the set of unusable TLSA records of " HOST ")");
 	assert_int_equal(h.plan->evidence_count, 0);
 	end(&h);
 	set_hop(&h, POLICY_LEVEL_VERIFY, POLICY_DANE_UNUSABLE, STS_NOTHING, true);

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -86,6 +87,46 @@ static void judges_a_missing_starttls_by_level(void **state)
 	expect(&j, POLICY_REFUSE, POLICY_REASON_STARTTLS_NOT_SUPPORTED, false, NULL);
 	assert_string_equal(j.text, "mx.example.net offers no STARTTLS, but " SOURCE
 				    " demands verify");
+}
+
+/* Only an operator wrote "verify" or "encrypt" anywhere. */
+static void says_in_plain_words_what_dns_and_policies_demand(void **state)
+{
+	(void)state;
+	struct policy_judgement j;
+	static const struct {
+		enum policy_origin origin;
+		enum policy_level level;
+		const char *words;
+	} rows[] = {
+		{ POLICY_ORIGIN_RULE, POLICY_LEVEL_VERIFY, "verify" },
+		{ POLICY_ORIGIN_EXCEPTION, POLICY_LEVEL_ENCRYPT, "encrypt" },
+		{ POLICY_ORIGIN_DANE, POLICY_LEVEL_DANE, "a certificate that matches it" },
+		{ POLICY_ORIGIN_DANE, POLICY_LEVEL_ENCRYPT, "TLS" },
+		{ POLICY_ORIGIN_STS, POLICY_LEVEL_VERIFY, "a valid certificate for the host's name" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct policy_requirement r = demand(rows[i].level);
+		char words[200];
+		r.origin = rows[i].origin;
+		policy_judge_no_starttls(&r, HOST, &j);
+		snprintf(words, sizeof(words), HOST " offers no STARTTLS, but " SOURCE " demands %s",
+			rows[i].words);
+		assert_string_equal(j.text, words);
+	}
+}
+
+static void names_the_domain_and_what_is_below_it(void **state)
+{
+	(void)state;
+	struct policy_judgement j;
+	char *names[] = { (char *)(uintptr_t) "other.example", (char *)(uintptr_t) ".other.example" };
+	struct policy_requirement r = demand(POLICY_LEVEL_VERIFY);
+	r.names = names;
+	r.name_count = 2;
+	policy_judge_peer(&r, HOST, &good.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_HOST_MISMATCH, false,
+		"none of which is other.example or a host below it; ");
 }
 
 static void judges_a_failed_handshake_by_level(void **state)
@@ -401,7 +442,8 @@ static void dane_says_which_host_and_which_records(void **state)
 	policy_judge_peer(&r, HOST, &good.peer, &j);
 	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_NOT_TRUSTED, false,
 		"the certificate of " HOST " does not match the TLSA record of " HOST
-		" (3 1 1 303132333435...); " SOURCE " demands dane; its key is 3 1 1 ");
+		" (3 1 1 303132333435...), its key is 3 1 1 ");
+	assert_non_null(strstr(j.text, "...; " SOURCE " demands dane"));
 	r.tlsa_count = 2;
 	r.server_name = (char *)(uintptr_t) "base.example";
 	policy_judge_peer(&r, HOST, &good.peer, &j);
@@ -444,6 +486,12 @@ static void dane_says_what_is_wrong_below_an_authority(void **state)
 	policy_judge_peer(&r, HOST, &peer.peer, &j);
 	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_EXPIRED, false,
 		") but has expired (2001-09-09); " SOURCE " demands dane");
+	peer.peer.not_after_s = INT64_C(1) << 40;
+	peer.peer.chain_faults = TLSIO_CHAIN_UNTRUSTED | TLSIO_CHAIN_NOT_YET_VALID;
+	policy_judge_peer(&r, HOST, &peer.peer, &j);
+	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_EXPIRED, false,
+		") but is not valid yet (or an issuer's is not); " SOURCE);
+	peer.peer.not_after_s = 1000000000;
 	/* D14: the same certificate by its own key */
 	record = key_record(3, &peer.chain[0]);
 	r.dane_name_count = 0;
@@ -516,6 +564,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(judges_a_missing_starttls_by_level),
+		cmocka_unit_test(says_in_plain_words_what_dns_and_policies_demand),
+		cmocka_unit_test(names_the_domain_and_what_is_below_it),
 		cmocka_unit_test(judges_a_failed_handshake_by_level),
 		cmocka_unit_test(judges_a_peer_by_the_table),
 		cmocka_unit_test(names_no_leaf_date_when_an_issuer_expired),

@@ -84,7 +84,8 @@ def _dane(w):
 
 	w.domain("unusable.org", certificate=w.certificate("self.example"))
 	w.add("unusable.org", "_25._tcp.mx TLSA 1 1 1 " + "ab" * 32)
-	w.expect("unusable.org", "delivered", host="mx.unusable.org", tls=True, level="encrypt", verified="no")
+	w.expect("unusable.org", "delivered", host="mx.unusable.org", tls=True, level="encrypt", policy="dane",
+		 verified="no")
 
 	w.domain("unusable-clear.org", certificate=None)
 	w.add("unusable-clear.org", "_25._tcp.mx TLSA 3 1 1 abcd")
@@ -152,7 +153,7 @@ def _dane(w):
 def _sts(w):
 	w.domain("sts.org", state="unsigned")
 	w.policy("sts.org", "mx.sts.org")
-	w.expect("sts.org", "delivered", host="mx.sts.org", tls=True, verified="domain", level="verify")
+	w.expect("sts.org", "delivered", host="mx.sts.org", tls=True, verified="domain", level="verify", policy="sts")
 
 	w.domain("sts-name.org", certificate=w.certificate("mx.other.example"), state="unsigned")
 	w.policy("sts-name.org", "mx.sts-name.org")
@@ -235,7 +236,7 @@ def _rules(w):
 	w.add("excepted.org", w.tlsa("mx.excepted.org", certificate=w.certificate("v.example")[0]))
 	w.exceptions += ('exception "excepted.org" { require = "may" reason = "their key was changed, ticket 4711" '
 			 'until = "2099-12-31" }\n')
-	w.expect("excepted.org", "delivered", host="mx.excepted.org", tls=True)
+	w.expect("excepted.org", "delivered", host="mx.excepted.org", tls=True, policy="exception")
 
 	w.domain("without-dane.org")
 	w.add("without-dane.org", w.tlsa("mx.without-dane.org", certificate=w.certificate("u.example")[0]))

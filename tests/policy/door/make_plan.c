@@ -28,7 +28,7 @@ static struct policy_requirement *by_dane(struct tlsio_trust *trust)
 		.names = rule_names, .name_count = 1, .trust = trust,
 		.trust_name = trust ? file : NULL, .trust_sha256 = { 1, 2, 3 }, .pins = &pin,
 		.pin_count = 1, .tlsa = records, .tlsa_count = 2, .dane_names = names,
-		.dane_name_count = 2, .server_name = own, .source = source };
+		.dane_name_count = 2, .server_name = own, .origin = POLICY_ORIGIN_DANE, .source = source };
 	return policy_requirement_new(&from);
 }
 

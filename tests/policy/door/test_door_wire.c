@@ -41,6 +41,7 @@ static void assert_same_requirement(const struct policy_requirement *a,
 	if (!a)
 		return;
 	assert_string_equal(a->fingerprint, b->fingerprint);
+	assert_int_equal(a->origin, b->origin);
 	assert_string_equal(a->source, b->source);
 	assert_ptr_equal(a->trust, b->trust);
 }

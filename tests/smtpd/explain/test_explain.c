@@ -287,7 +287,7 @@ static void json_holds_the_whole_plan(void **state)
 		"\"next_hop\":\"example.org\",\"state\":\"ready\",\"reason\":\"none\",\"text\":\"\","
 		"\"made\":1767225600,\"expires\":1767225660,\"hosts\":[{\"name\":\"mx1.example.org\","
 		"\"preference\":10,\"addresses\":[\"192.0.2.1:25\"],\"usable\":true,\"requirement\":{"
-		"\"level\":\"dane\",\"minimum\":\"TLS1.2\",\"source\":\"a \\\"b\\\" \\\\ \\u0001\","
+		"\"level\":\"dane\",\"minimum\":\"TLS1.2\",\"origin\":\"rule\",\"source\":\"a \\\"b\\\" \\\\ \\u0001\","
 		"\"names\":[],\"authority\":null,\"pins\":[],\"tlsa\":[\"3 1 1 "
 		"3031323334353637383961626364656630313233343536373839616263646566\"],"
 		"\"tlsa_names\":[],\"server_name\":null,\"fingerprint\":\"f1\"},\"reason\":\"none\","

@@ -67,7 +67,7 @@ static int set_up(void **state)
 	t->encrypt = keep(t, (struct policy_requirement){ .level = POLICY_LEVEL_ENCRYPT,
 		.source = (char *)"rule:2" });
 	t->verify = keep(t, (struct policy_requirement){ .level = POLICY_LEVEL_VERIFY,
-		.trust = t->trust, .source = (char *)"the MTA-STS policy of y.test" });
+		.trust = t->trust, .origin = POLICY_ORIGIN_STS, .source = (char *)"the MTA-STS policy of y.test" });
 	*state = t;
 	return 0;
 }
@@ -341,7 +341,7 @@ static struct policy_requirement *dane_ta(struct plan_fixture *t, struct fake_ca
 	struct policy_requirement *r = keep(t, (struct policy_requirement){
 		.level = POLICY_LEVEL_DANE, .tlsa = &record, .tlsa_count = 1,
 		.dane_names = base_names, .dane_name_count = 1, .server_name = base_names[0],
-		.source = (char *)"the set of TLSA records of base.test" });
+		.origin = POLICY_ORIGIN_DANE, .source = (char *)"the set of TLSA records of base.test" });
 	gnutls_free(der.data);
 	return r;
 }
@@ -394,7 +394,7 @@ static void T5_domains_with_equal_demands_share_a_connection(void **state)
 	struct plan_fixture *t = *state;
 	struct policy_requirement *same = keep(t, (struct policy_requirement){
 		.level = POLICY_LEVEL_VERIFY, .trust = t->trust,
-		.source = (char *)"the MTA-STS policy of z.test" });
+		.origin = POLICY_ORIGIN_STS, .source = (char *)"the MTA-STS policy of z.test" });
 	t->hops[0].tls = t->servers[0];
 	add(t, plan_for(t, "y.test"), 0, 10, t->verify)->is_domain_proven = true;
 	add(t, plan_for(t, "z.test"), 0, 20, same);
@@ -526,7 +526,7 @@ static struct policy_plan_host *add_tested(struct plan_fixture *t, const char *d
 	char *host_names[] = { (char *)(uintptr_t)names[0] };
 	struct policy_requirement *testing = keep(t, (struct policy_requirement){
 		.level = POLICY_LEVEL_VERIFY, .trust = t->trust, .names = host_names,
-		.name_count = 1, .source = (char *)"the MTA-STS policy (in testing mode)" });
+		.name_count = 1, .origin = POLICY_ORIGIN_STS, .source = (char *)"the MTA-STS policy (in testing mode)" });
 	struct policy_plan_host *host = add(t, plan_for(t, domain), 0, 10, t->may);
 	host->testing = policy_requirement_ref(testing);
 	return host;
