@@ -8,6 +8,7 @@
 #include "libtlsio/tlsio_client.h"
 #include "libtlsio/tlsio_stream.h"
 #include "libtlsio/tlsio_upgrade.h"
+#include "policy/policy_names.h"
 #include "smtpd/explain/probe_machine.h"
 
 #define INPUT_BYTES (2 * SMTP_REPLY_LINE_BYTES) /* whole lines are always consumed */
@@ -76,44 +77,26 @@ static void on_trace(void *ctx, const struct tlsio_trace_event *event)
 		probe_record_add_message(c->record, since_ms(c), event);
 }
 
-static bool is_name(const char *host)
-{
-	struct netaddr address;
-	return netaddr_parse(str_of(host), 1, &address, NULL) < 0;
-}
-
-/* As the relay asks: the TLSA base domain, the host, or of an address the first name of the rule. */
-static const char *server_name(const struct probe_connection *c)
-{
-	const struct policy_requirement *r = c->setup.requirement;
-	if (r && r->server_name)
-		return r->server_name;
-	if (is_name(c->setup.host))
-		return c->setup.host;
-	for (size_t i = 0; r && i < r->name_count; i++)
-		if (r->names[i][0] != '.' && is_name(r->names[i]))
-			return r->names[i];
-	return NULL;
-}
-
+/* Asks as the relay does. */
 static struct tlsio_client *make_client(struct probe_connection *c, struct err *err)
 {
 	const struct policy_requirement *r = c->setup.requirement;
-	const char *const host_alone[] = { c->setup.host };
+	const struct policy_requirement *testing = c->setup.testing;
+	const char **names = mem_array(policy_names_most(r, testing), sizeof(*names));
 	struct tlsio_client_wishes wishes = {
 		.minimum = r ? r->minimum : TLSIO_VERSION_NONE,
-		.server_name = server_name(c),
-		.names = host_alone,
-		.name_count = is_name(c->setup.host),
-		.trust = r && r->trust ? r->trust : c->setup.roots,
+		.server_name = policy_names_server(r, c->setup.host),
+		.names = names,
+		.name_count = policy_names_reference(r, testing, c->setup.host, names),
+		.trust = r && r->trust		  ? r->trust
+			: testing && testing->trust ? testing->trust
+						    : c->setup.roots,
 		.trace = on_trace,
 		.trace_ctx = c,
 	};
-	if (r && r->name_count > 0) {
-		wishes.names = (const char *const *)r->names;
-		wishes.name_count = r->name_count;
-	}
-	return tlsio_client_new(&wishes, err);
+	struct tlsio_client *client = tlsio_client_new(&wishes, err);
+	free(names);
+	return client;
 }
 
 static void tls_failed(struct probe_connection *c, const char *why)

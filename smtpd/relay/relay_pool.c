@@ -5,6 +5,7 @@
 #include <uthash.h>
 
 #include "libtlsio/base/mem.h"
+#include "policy/policy_names.h"
 
 /* Hops whose TLS wishes are kept ready, and sessions remembered for resumption. */
 #define CLIENTS_MOST 1000
@@ -166,12 +167,6 @@ struct relay_connection *relay_pool_take_any(struct relay_pool *pool)
 
 /* ---- TLS wishes ------------------------------------------------------------------------------ */
 
-static bool is_name(const char *host)
-{
-	struct netaddr address;
-	return netaddr_parse(str_of(host), 1, &address, NULL) < 0;
-}
-
 /* Everything the verdict about a TLS session depends on (see tlsio_resume.h); our own identity is
  * the same for all wishes of a pool at a time. */
 static char *wishes_name(const struct relay_hop *hop, bool resumes)
@@ -181,57 +176,18 @@ static char *wishes_name(const struct relay_hop *hop, bool resumes)
 	return buf_take(&name);
 }
 
-/* SNI: what TLSA records say (RFC 7672 section 8.1), else the host dialled (RFC 8461 section 7.1); of
- * an address the first whole name of the rule, so that a server with many certificates shows the one
- * that will be looked for. */
-static const char *server_name(const struct relay_hop *hop)
-{
-	const struct policy_requirement *r = hop->requirement;
-	if (r->server_name)
-		return r->server_name;
-	if (hop->host && is_name(hop->host))
-		return hop->host;
-	for (size_t i = 0; i < r->name_count; i++)
-		if (r->names[i][0] != '.' && is_name(r->names[i]))
-			return r->names[i];
-	return NULL;
-}
-
-/* Reference names, most wanted first: the rule's or else those of DANE or else the host; behind them
- * what a testing policy wants, so that it is judged by the same handshake. */
-static size_t collect_names(const struct relay_hop *hop, const char **names)
-{
-	const struct policy_requirement *r = hop->requirement, *testing = hop->testing;
-	const char *host = hop->host && is_name(hop->host) ? hop->host : NULL;
-	size_t count = 0;
-	for (size_t i = 0; i < r->name_count; i++)
-		names[count++] = r->names[i];
-	for (size_t i = 0; r->name_count == 0 && i < r->dane_name_count; i++)
-		names[count++] = r->dane_names[i];
-	if (count == 0 && host) {
-		names[count++] = host;
-		return count; /* the only name that may match: a testing policy wants the same */
-	}
-	if (testing && testing->name_count == 0 && host)
-		names[count++] = host;
-	for (size_t i = 0; testing && i < testing->name_count; i++)
-		names[count++] = testing->names[i];
-	return count;
-}
-
 static struct tlsio_client *make_client(struct relay_pool *pool, const struct relay_hop *hop,
 	struct str cache_key, bool resumes, struct err *err)
 {
 	const struct policy_requirement *r = hop->requirement, *testing = hop->testing;
-	size_t most = r->name_count + r->dane_name_count + 1 + (testing ? testing->name_count : 0);
-	const char **names = mem_array(most, sizeof(*names));
+	const char **names = mem_array(policy_names_most(r, testing), sizeof(*names));
 	const struct tlsio_client_wishes wishes = {
 		/* below it a MAY peer gets a clear session: that needs a finished handshake or not,
 		 * the judgement says the same */
 		.minimum = r->minimum,
-		.server_name = server_name(hop),
+		.server_name = policy_names_server(r, hop->host),
 		.names = names,
-		.name_count = collect_names(hop, names),
+		.name_count = policy_names_reference(r, testing, hop->host, names),
 		.trust = r->trust ? r->trust : testing ? testing->trust : NULL,
 		.present = pool->present,
 		.cache = resumes ? pool->sessions : NULL,
