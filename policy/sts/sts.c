@@ -13,7 +13,8 @@
 enum {
 	DOMAIN_BYTES_MOST = 240,  /* with "mta-sts." or "_mta-sts." still a name */
 	DOMAINS_MOST = 20000,	  /* idle ones remembered, with their TXT record */
-	FETCHES_MOST = 1000,	  /* in flight, most of them waiting in the fetcher */
+	FETCHES_MOST = 1500,	  /* in flight, most of them waiting in the fetcher */
+	FETCHES_OF_STRANGERS = 1000, /* of them for domains without a policy in force */
 	RECORD_LEAST_S = 60,	  /* a TXT record is not asked for more often */
 	RECORD_MOST_S = 86400,	  /* nor more seldom than policies are refreshed */
 	ABSENCE_MOST_S = 1800,	  /* "no such record" may be a domain that is about to begin */
@@ -279,14 +280,14 @@ static void on_fetched(void *ctx, const struct sts_fetched *result)
 	look_later(d);
 }
 
-static void start_fetch(struct domain *d, const char *id)
+static void start_fetch(struct domain *d, const char *id, bool is_in_force)
 {
 	str_copy(str_of(id), d->fetch_id, sizeof(d->fetch_id));
 	d->sts->fetches++;
 	d->is_impatient = d->sts->first_wait_ms == 0;
 	if (!d->is_impatient)
 		tlsio_timer_start(&d->patience, d->sts->first_wait_ms);
-	d->fetch = sts_fetch_start(d->sts->fetcher, d->name, on_fetched, d);
+	d->fetch = sts_fetch_start(d->sts->fetcher, d->name, is_in_force, on_fetched, d);
 }
 
 /* M10: one id, one try in a while. */
@@ -384,13 +385,14 @@ static void note_use(struct domain *d, struct sts_cache_entry *e)
 /* The record is fresh. */
 static void answer_or_fetch(struct domain *d, struct sts_cache_entry *e)
 {
-	bool has_room = d->sts->fetches < FETCHES_MOST;
+	bool is_live = sts_cache_is_live(e, now_s(d->sts));
+	bool has_room = d->sts->fetches < (is_live ? FETCHES_MOST : FETCHES_OF_STRANGERS);
 	bool may = decide(d, e)->fetches && may_fetch(d, e, d->record_id);
 	if (d->wants_refresh && !d->fetch && has_room) {
 		d->wants_refresh = false;
-		start_fetch(d, d->record == STS_RECORD_FOUND ? d->record_id : e->id);
+		start_fetch(d, d->record == STS_RECORD_FOUND ? d->record_id : e->id, is_live);
 	} else if (may && !d->fetch && has_room) {
-		start_fetch(d, d->record_id);
+		start_fetch(d, d->record_id, is_live);
 	}
 	if (list_is_empty(&d->questions) || (may && d->fetch && !d->is_impatient))
 		return;
@@ -443,7 +445,7 @@ static void on_due_domain(void *ctx, const char *name)
 static void on_refresh(void *ctx)
 {
 	struct sts *sts = ctx;
-	if (sts->fetches < FETCHES_MOST / 2)
+	if (sts->fetches < FETCHES_MOST - REFRESH_PER_TICK)
 		sts_cache_due(sts->cache, now_s(sts), REFRESH_PER_TICK, on_due_domain, sts);
 	tlsio_timer_start(&sts->refresh, REFRESH_TICK_MS);
 }

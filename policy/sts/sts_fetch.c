@@ -18,6 +18,7 @@
 
 enum {
 	RUNNING_MOST = 50,
+	KEPT_FREE = 10, /* of them, for policies in force */
 	ADDRESSES_MOST = 8,	/* of each family */
 	HEADER_BYTES_MOST = 16384,
 	DOMAIN_BYTES_MOST = 240,
@@ -37,6 +38,7 @@ struct sts_fetcher {
 	struct sts_settings settings;
 	struct tlsio_trust *trust;
 	struct sts_multi *multi;
+	struct list queued_in_force; /* these first */
 	struct list queued;
 	struct list running;
 	size_t running_count;
@@ -115,7 +117,7 @@ static void free_fetch(struct sts_fetch *f)
 	buf_release(&f->body);
 	free(f->host);
 	free(f);
-	if (!list_is_empty(&fetcher->queued))
+	if (!list_is_empty(&fetcher->queued) || !list_is_empty(&fetcher->queued_in_force))
 		tlsio_turn_request(&fetcher->turn);
 }
 
@@ -483,11 +485,19 @@ static void on_other_family_late(void *ctx)
 	begin_https(ctx);
 }
 
+static struct list *next_queued(struct sts_fetcher *fetcher)
+{
+	struct list *first = list_first(&fetcher->queued_in_force);
+	if (first && fetcher->running_count < RUNNING_MOST)
+		return first;
+	return fetcher->running_count < RUNNING_MOST - KEPT_FREE ? list_first(&fetcher->queued) : NULL;
+}
+
 static void on_turn(void *ctx)
 {
 	struct sts_fetcher *fetcher = ctx;
 	struct list *node;
-	while (fetcher->running_count < RUNNING_MOST && (node = list_first(&fetcher->queued))) {
+	while ((node = next_queued(fetcher))) {
 		struct sts_fetch *f = LIST_OWNER(node, struct sts_fetch, link);
 		list_remove(node);
 		list_push_back(&fetcher->running, node);
@@ -509,6 +519,7 @@ struct sts_fetcher *sts_fetcher_new(struct tlsio_loop *loop, struct dns *dns,
 	fetcher->loop = loop;
 	fetcher->dns = dns;
 	sts_settings_copy(settings, &fetcher->settings);
+	list_init(&fetcher->queued_in_force);
 	list_init(&fetcher->queued);
 	list_init(&fetcher->running);
 	tlsio_turn_init(&fetcher->turn, loop, on_turn, fetcher);
@@ -527,7 +538,8 @@ void sts_fetcher_free(struct sts_fetcher **pfetcher)
 	*pfetcher = NULL;
 	if (!fetcher)
 		return;
-	assert(list_is_empty(&fetcher->queued) && list_is_empty(&fetcher->running));
+	assert(list_is_empty(&fetcher->queued_in_force) && list_is_empty(&fetcher->queued));
+	assert(list_is_empty(&fetcher->running));
 	tlsio_turn_cancel(&fetcher->turn);
 	sts_multi_free(&fetcher->multi);
 	tlsio_trust_unref(&fetcher->trust);
@@ -536,7 +548,7 @@ void sts_fetcher_free(struct sts_fetcher **pfetcher)
 	free(fetcher);
 }
 
-struct sts_fetch *sts_fetch_start(struct sts_fetcher *fetcher, const char *domain,
+struct sts_fetch *sts_fetch_start(struct sts_fetcher *fetcher, const char *domain, bool is_in_force,
 	void (*on_over)(void *ctx, const struct sts_fetched *result), void *ctx)
 {
 	struct sts_fetch *f = mem_zero(sizeof(*f));
@@ -553,7 +565,7 @@ struct sts_fetch *sts_fetch_start(struct sts_fetcher *fetcher, const char *domai
 	tlsio_timer_init(&f->limit, fetcher->loop, on_limit, f);
 	tlsio_timer_init(&f->other_family, fetcher->loop, on_other_family_late, f);
 	tlsio_timer_start(&f->limit, fetcher->settings.fetch_ms);
-	list_push_back(&fetcher->queued, &f->link);
+	list_push_back(is_in_force ? &fetcher->queued_in_force : &fetcher->queued, &f->link);
 	tlsio_turn_request(&fetcher->turn);
 	return f;
 }

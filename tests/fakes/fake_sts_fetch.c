@@ -128,9 +128,10 @@ static void on_due(void *ctx)
 	free(f);
 }
 
-struct sts_fetch *sts_fetch_start(struct sts_fetcher *fetcher, const char *domain,
+struct sts_fetch *sts_fetch_start(struct sts_fetcher *fetcher, const char *domain, bool is_in_force,
 	void (*on_over)(void *ctx, const struct sts_fetched *result), void *ctx)
 {
+	(void)is_in_force;
 	struct sts_fetch *f = mem_zero(sizeof(*f));
 	f->said = said_of(domain);
 	f->said->count++;

@@ -626,6 +626,30 @@ static void a_name_too_long_for_a_record_has_none(void **state)
 	assert_int_equal(fake_dns_count_all(f->dns), 0);
 }
 
+/* Whoever owns a zone has as many domains as he likes, each with a policy host that never answers. */
+static void slow_strangers_do_not_keep_a_policy_in_force_from_its_renewal(void **state)
+{
+	enum { STRANGERS = 1100 };
+	struct fixture *f = *state;
+	learn(f, ENFORCE);
+	assert_int_equal(fetches(), 1);
+	for (int i = 0; i < STRANGERS; i++) {
+		char record[60];
+		snprintf(record, sizeof(record), "_mta-sts.d%d.example", i);
+		fake_dns_set(f->dns, record, DNS_TXT, DNS_INSECURE, "v=STSv1; id=1;");
+		fake_sts_fetch_set_delay(record + 9, -1);
+		sts_ask(f->sts, record + 9, on_answer, f);
+	}
+	later(f, 11000);
+	assert_int_equal(f->answers, 1 + STRANGERS); /* without a policy: nobody waits for ever */
+	assert_in_range(fake_sts_fetch_in_flight(), 100, 1000);
+	set_record(f, "v=STSv1; id=2;");
+	later(f, 301000); /* the record is asked for anew */
+	assert_non_null(ask_now(f)->policy);
+	assert_int_equal(fetches(), 2);
+	assert_string_equal(f->answer.id, "2");
+}
+
 /* --- refresh ------------------------------------------------------------------------------------- */
 
 static void M19_policies_are_fetched_again_daily_whatever_the_record_says(void **state)
@@ -846,6 +870,7 @@ int main(void)
 		TEST(a_name_too_long_for_a_record_has_none),
 		TEST(M19_policies_are_fetched_again_daily_whatever_the_record_says),
 		TEST(M19_a_policy_nobody_asks_for_is_not_fetched_for_ever),
+		TEST(slow_strangers_do_not_keep_a_policy_in_force_from_its_renewal),
 		TEST(M19_the_same_id_restarts_nothing_but_a_refresh_does),
 		TEST(a_refresh_that_finds_a_new_id_notes_it),
 		TEST(M19_an_enforced_policy_that_runs_out_is_a_warning_once_a_day),

@@ -105,7 +105,7 @@ static void run(struct fixture *f, unsigned over)
 static void fetch(struct fixture *f)
 {
 	unsigned before = f->over;
-	sts_fetch_start(f->fetcher, "a.example", on_over, f);
+	sts_fetch_start(f->fetcher, "a.example", false, on_over, f);
 	assert_int_equal(f->over, before); /* later, never inside */
 	run(f, before + 1);
 }
@@ -521,7 +521,7 @@ static void fifty_at_a_time_and_the_others_wait(void **state)
 		buf_printf(&name, "mta-sts.%s", domain);
 		buf_append_byte(&name, '\0');
 		fake_dns_set(f->dns, buf_str(&name).at, DNS_A, DNS_INSECURE, "127.0.0.1");
-		sts_fetch_start(f->fetcher, domain, on_over, f);
+		sts_fetch_start(f->fetcher, domain, false, on_over, f);
 	}
 	buf_release(&name);
 	web_server_say(f->server, STR(OK), WEB_CLOSE, 0);
@@ -537,10 +537,26 @@ static void who_gets_no_turn_is_told(void **state)
 	begin(f);
 	fake_dns_set_silent(f->dns, HOST, DNS_A);
 	for (int i = 0; i < 51; i++)
-		sts_fetch_start(f->fetcher, "a.example", on_over, f);
+		sts_fetch_start(f->fetcher, "a.example", false, on_over, f);
 	run(f, 51);
 	assert_non_null(strstr(f->why, "no turn to ask " HOST));
 	assert_int_equal(fake_dns_in_flight(f->dns), 0);
+}
+
+/* Strangers with slow hosts take what places there are; a policy in force is renewed all the same. */
+static void slow_strangers_leave_room_for_policies_in_force(void **state)
+{
+	struct fixture *f = *state;
+	struct sts_fetch *slow[60];
+	fake_dns_set_silent(f->dns, "mta-sts.slow.example", DNS_A);
+	for (int i = 0; i < 60; i++)
+		slow[i] = sts_fetch_start(f->fetcher, "slow.example", false, on_over, f);
+	tlsio_loop_turn(f->loop, false);
+	sts_fetch_start(f->fetcher, "a.example", true, on_over, f);
+	run(f, 1);
+	assert_int_equal(f->mode, POLICY_STS_ENFORCE);
+	for (int i = 0; i < 60; i++)
+		sts_fetch_cancel(&slow[i]);
 }
 
 static void may_be_cancelled_at_any_moment(void **state)
@@ -548,7 +564,7 @@ static void may_be_cancelled_at_any_moment(void **state)
 	struct fixture *f = *state;
 	struct sts_fetch *other;
 	for (int turns = 0; turns < 40; turns++) {
-		struct sts_fetch *one = sts_fetch_start(f->fetcher, "a.example", on_over, f);
+		struct sts_fetch *one = sts_fetch_start(f->fetcher, "a.example", false, on_over, f);
 		for (int i = 0; i < turns && f->over == 0; i++)
 			tlsio_loop_turn(f->loop, false);
 		if (f->over == 0)
@@ -556,7 +572,7 @@ static void may_be_cancelled_at_any_moment(void **state)
 		f->over = 0;
 	}
 	sts_fetch_cancel(&(struct sts_fetch *){ NULL });
-	other = sts_fetch_start(f->fetcher, "a.example", on_over, f);
+	other = sts_fetch_start(f->fetcher, "a.example", false, on_over, f);
 	assert_non_null(other);
 	run(f, 1);
 	assert_int_equal(f->mode, POLICY_STS_ENFORCE);
@@ -593,6 +609,7 @@ int main(void)
 		TEST(proxies_of_the_environment_are_ignored),
 		TEST(fifty_at_a_time_and_the_others_wait),
 		TEST(who_gets_no_turn_is_told),
+		TEST(slow_strangers_leave_room_for_policies_in_force),
 		TEST(may_be_cancelled_at_any_moment),
 	};
 	if (!web_server_enter_private_network()) {
