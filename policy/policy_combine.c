@@ -385,13 +385,17 @@ static void add_lost_sts(const struct combination *c, struct policy_plan *plan)
 		why = "the rule says itself who the host must be";
 	else if (c->decider == BY_NOBODY && sts->is_mx_named)
 		why = "the host is not used";
+	/* then it is worth saying where the rule stands */
+	bool is_rules_word = !c->from->rule->uses_sts ||
+		(c->decider == BY_RULE && sts->mode == POLICY_STS_ENFORCE);
 	if (why)
 		policy_plan_add_evidence(plan, POLICY_EVIDENCE_LOST, c->from->host,
 			sts->mode == POLICY_STS_ENFORCE ? "enforce" : "testing", -1, -1,
-			"the MTA-STS policy of %s %s; but %s (%s)", sts->domain,
+			"the MTA-STS policy of %s %s; but %s%s%s%s", sts->domain,
 			sts->is_mx_named ? "would demand a certificate for the host's name"
 					 : "does not name the host, which would not be used",
-			why, c->rule->source);
+			why, is_rules_word ? " (" : "", is_rules_word ? c->rule->source : "",
+			is_rules_word ? ")" : "");
 }
 
 static void add_lost_rule(const struct combination *c, struct policy_plan *plan)
@@ -403,10 +407,11 @@ static void add_lost_rule(const struct combination *c, struct policy_plan *plan)
 		[BY_NOBODY] = "the host is not used",
 		[BY_DANE_AND_RULE] = NULL,
 	};
-	if (why[c->decider])
+	/* dane-required: the rule's own doing */
+	if (why[c->decider] && c->host->reason != POLICY_REASON_DANE_REQUIRED)
 		policy_plan_add_evidence(plan, POLICY_EVIDENCE_LOST, c->from->host,
-			policy_level_name(c->rule->level), -1, -1, "%s; but %s", c->rule->source,
-			why[c->decider]);
+			policy_level_name(c->rule->level), -1, -1, "%s says %s; but %s",
+			c->rule->source, policy_level_name(c->rule->level), why[c->decider]);
 }
 
 void policy_combine_host(const struct policy_combine *from, struct policy_plan *plan,

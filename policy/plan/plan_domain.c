@@ -233,9 +233,9 @@ static void on_sts(void *ctx, const struct sts_answer *answer)
 static void start_sts(struct plan_domain *d)
 {
 	if (!d->means->sts)
-		d->sts_why_not = "not asked: MTA-STS is switched off";
+		d->sts_why_not = "MTA-STS is switched off";
 	else if (!d->rule->uses_sts && !d->wants_evidence)
-		d->sts_why_not = "not asked: the rule does without MTA-STS";
+		d->sts_why_not = "the rule does without MTA-STS";
 	else
 		d->sts_question = sts_ask(d->means->sts, d->next_hop, on_sts, d);
 }
@@ -374,7 +374,7 @@ static void make(struct plan_domain *d)
 	}
 	if (d->wants_evidence && d->kind == POLICY_BY_MX) {
 		plan_evidence_sts(d->plan, d->next_hop, d->has_sts ? &d->sts : NULL,
-			d->sts_why_not ? d->sts_why_not : "not asked: there is no host to send to",
+			d->sts_why_not ? d->sts_why_not : "there is no host to send to",
 			now_s);
 		plan_tally_show(d->means->tally, d->next_hop, now_s, d->plan);
 	}
@@ -447,7 +447,7 @@ static void start(struct plan_domain *d, const char *next_hop)
 	struct err err = { 0 };
 	if (plan_host_is_address(next_hop, d->port, &address)) {
 		/* No policy of any kind for an address (M5, D7). */
-		d->sts_why_not = "not asked: an address has no policy";
+		d->sts_why_not = "an address has no policy";
 		add_alone(d);
 	} else if (policy_domain_parse(str_of(next_hop), name, &err) < 0) {
 		end_for_good(d, POLICY_PLAN_NO_DOMAIN, err.text);

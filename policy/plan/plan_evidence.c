@@ -17,23 +17,25 @@ static const char *version_word(enum tlsio_version version)
 static void add_names(struct buf *text, const struct policy_requirement *r)
 {
 	for (size_t i = 0; i < r->name_count; i++)
-		buf_printf(text, "%s%s", i ? ", " : "; names ", r->names[i]);
+		buf_printf(text, "%s%s", i ? ", " : "names ", r->names[i]);
+	if (r->name_count)
+		buf_append_text(text, "; ");
 	if (r->trust_name)
-		buf_printf(text, "; authorities: %s", r->trust_name);
+		buf_printf(text, "authorities: %s; ", r->trust_name);
 	if (r->pin_count)
-		buf_printf(text, "; %zu pinned key%s", r->pin_count, r->pin_count == 1 ? "" : "s");
+		buf_printf(text, "%zu pinned key%s; ", r->pin_count, r->pin_count == 1 ? "" : "s");
 }
 
+/* What it says besides its level. */
 static char *rule_words(const struct policy_rule *rule)
 {
 	struct buf text = { 0 };
 	const struct policy_requirement *r = rule->requirement;
-	buf_append_text(&text, policy_level_name(r->level));
 	if (r->level != POLICY_LEVEL_NONE)
-		buf_printf(&text, ", at least %s", version_word(r->minimum));
+		buf_printf(&text, "at least %s; ", version_word(r->minimum));
 	add_names(&text, r);
 	if (!rule->is_exception)
-		buf_printf(&text, "; DANE %s, MTA-STS %s", rule->uses_dane ? "used" : "not used",
+		buf_printf(&text, "DANE %s, MTA-STS %s", rule->uses_dane ? "used" : "not used",
 			rule->uses_sts ? "used" : "not used");
 	return buf_take(&text);
 }
@@ -60,7 +62,7 @@ void plan_evidence_rule(struct policy_plan *plan, const struct policy_rules *rul
 		strftime(until, sizeof(until), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	char *words = rule_words(rule);
 	policy_plan_add_evidence(plan, POLICY_EVIDENCE_EXCEPTION, rule->requirement->source,
-		policy_level_name(rule->requirement->level), -1, -1, "%s; until %s, because: %s", words,
+		policy_level_name(rule->requirement->level), -1, -1, "%suntil %s, because: %s", words,
 		until, rule->reason ? rule->reason : "");
 	free(words);
 	add_rule(plan, policy_rules_find_without_exceptions(rules, str_of(rule_domain)),

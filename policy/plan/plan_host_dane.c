@@ -204,7 +204,7 @@ static void on_alias(void *ctx, const struct dns_answer *answer)
 		p->bases[p->base_count++] = mem_dup(host->name);
 		ask_next(host);
 	} else {
-		end_not_asked(host, "not asked: neither the host's address nor its alias is proven by "
+		end_not_asked(host, "neither the host's address nor its alias is proven by "
 				    "DNSSEC");
 	}
 }
@@ -214,7 +214,7 @@ void plan_host_find_dane(struct plan_host *host, bool is_secure, const char *can
 	struct plan_host_parts *p = host->parts;
 	p->is_dane = true;
 	if (!p->uses_dane) {
-		end_not_asked(host, "not asked: the rule does without DANE");
+		end_not_asked(host, "the rule does without DANE");
 	} else if (is_secure) {
 		if (canonical && strcmp(canonical, host->name) != 0)
 			p->bases[p->base_count++] = mem_dup(canonical);
@@ -225,7 +225,7 @@ void plan_host_find_dane(struct plan_host *host, bool is_secure, const char *can
 		p->question = dns_ask(p->dns, host->name, DNS_CNAME, on_alias, host);
 	} else {
 		/* Resolvers in front of such zones often fail when asked for TLSA records (D4). */
-		end_not_asked(host, "not asked: the host's address is not proven by DNSSEC");
+		end_not_asked(host, "the host's address is not proven by DNSSEC");
 	}
 }
 

@@ -99,18 +99,6 @@ static void put_mixed(struct buf *to, const struct policy_plan *plan)
 	}
 }
 
-/* Without the words that every line about this host would begin with. */
-static const char *reason_of(const struct policy_plan_host *host)
-{
-	static const char not_used[] = " is not used: ";
-	const char *text = host->text && host->text[0] ? host->text : "no reason known";
-	size_t length = strlen(host->name);
-	if (strncmp(text, host->name, length) == 0 &&
-		strncmp(text + length, not_used, sizeof(not_used) - 1) == 0)
-		return text + length + sizeof(not_used) - 1;
-	return text;
-}
-
 static void put_unusable(struct buf *to, const struct explain *e)
 {
 	const struct policy_plan *plan = e->plan;
@@ -119,10 +107,10 @@ static void put_unusable(struct buf *to, const struct explain *e)
 		buf_append_text(to, "no host is known");
 	else if (plan->host_count == 1)
 		buf_printf(to, "its only host %s may not be used: %s", plan->hosts[0].name,
-			reason_of(&plan->hosts[0]));
+			explain_words_why_not_used(&plan->hosts[0]));
 	else
 		buf_printf(to, "none of its %zu hosts may be used; of the first, %s: %s",
-			plan->host_count, plan->hosts[0].name, reason_of(&plan->hosts[0]));
+			plan->host_count, plan->hosts[0].name, explain_words_why_not_used(&plan->hosts[0]));
 }
 
 static void put_ready(struct buf *to, const struct explain *e)
@@ -233,8 +221,8 @@ static void put_testing(struct explain_page *page, const struct policy_plan_host
 	struct buf words = { 0 };
 	if (host->testing) {
 		explain_words_demand(&words, host->testing, host->name);
-		explain_page_item(page, "in testing", "%s (not obeyed, only counted): %s",
-			host->testing->source ? host->testing->source : "MTA-STS", buf_text(&words));
+		explain_page_item(page, "in testing", "%s; says %s; not obeyed, only counted",
+			buf_text(&words), host->testing->source);
 	} else if (host->testing_reason != POLICY_REASON_NONE) {
 		explain_page_item(page, "in testing", "would not pass: %s (not obeyed, only counted)",
 			policy_reason_name(host->testing_reason));
@@ -260,8 +248,10 @@ static void put_host(struct explain_page *page, const struct policy_plan_host *h
 				"the domain, not only the host" :
 				"the host only: nothing proves that it is the domain's");
 	} else {
-		explain_page_item(page, "because", "%s (%s)", reason_of(host),
-			policy_reason_name(host->reason));
+		bool has_word = host->reason != POLICY_REASON_NONE;
+		explain_page_item(page, "because", "%s%s%s%s", explain_words_why_not_used(host),
+			has_word ? " (" : "", has_word ? policy_reason_name(host->reason) : "",
+			has_word ? ")" : "");
 	}
 	put_testing(page, host);
 	buf_release(&words);

@@ -107,6 +107,13 @@ static bool wants_own_name(const struct policy_requirement *r, const char *host)
 		str_equal_nocase(str_of(r->names[0]), str_of(host)));
 }
 
+/* What is asked where an unproven MX record names the host. */
+static bool is_domain_and_below(const struct policy_requirement *r)
+{
+	return r->name_count == 2 && r->names[1][0] == '.' &&
+		strcmp(r->names[1] + 1, r->names[0]) == 0;
+}
+
 void explain_words_heart(struct buf *to, const struct policy_requirement *r, const char *host,
 	bool is_several)
 {
@@ -115,14 +122,16 @@ void explain_words_heart(struct buf *to, const struct policy_requirement *r, con
 	case POLICY_LEVEL_MAY:
 		return;
 	case POLICY_LEVEL_ENCRYPT:
-		buf_append_text(to, "TLS with any certificate");
+		buf_printf(to, "%s with any certificate",
+			r->minimum == TLSIO_TLS13 ? "TLS 1.3" : "TLS");
 		break;
 	case POLICY_LEVEL_VERIFY:
 		if (r->pin_count)
 			buf_append_text(to, "a pinned key");
 		else if (!wants_own_name(r, host))
 			buf_printf(to, "a certificate for %s%s", r->names[0],
-				r->name_count > 1 ? " or another name of the rule" : "");
+				is_domain_and_below(r) ? " or a host below it"
+				: r->name_count > 1    ? " or another name of the rule" : "");
 		else
 			buf_printf(to, "a valid certificate for %s name", is_several ? "their" : "its");
 		break;
@@ -132,10 +141,21 @@ void explain_words_heart(struct buf *to, const struct policy_requirement *r, con
 			is_several ? "their" : "its");
 		break;
 	}
-	if (r->minimum == TLSIO_TLS13)
+	if (r->minimum == TLSIO_TLS13 && r->level != POLICY_LEVEL_ENCRYPT)
 		buf_append_text(to, " over TLS 1.3");
 	if (r->level != POLICY_LEVEL_DANE && r->level != POLICY_LEVEL_DANE_ONLY && r->source)
 		buf_printf(to, ", says %s", r->source);
+}
+
+const char *explain_words_why_not_used(const struct policy_plan_host *host)
+{
+	static const char not_used[] = " is not used: ";
+	const char *text = host->text && host->text[0] ? host->text : "no reason known";
+	size_t length = strlen(host->name);
+	if (strncmp(text, host->name, length) == 0 &&
+		strncmp(text + length, not_used, sizeof(not_used) - 1) == 0)
+		return text + length + sizeof(not_used) - 1;
+	return text;
 }
 
 bool explain_words_are_alike(const struct policy_plan_host *a, const struct policy_plan_host *b)

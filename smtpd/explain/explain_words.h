@@ -17,6 +17,8 @@ void explain_words_heart(struct buf *to, const struct policy_requirement *r, con
 	bool is_several);
 /* "TLS is used where it is offered, ..." for none and may; "" otherwise. */
 const char *explain_words_no_demand(const struct policy_requirement *r);
+/* Its text without the words that every line about this host would begin with. Borrowed. */
+const char *explain_words_why_not_used(const struct policy_plan_host *host);
 /* Two usable hosts of which a person would say that they must show the same. */
 bool explain_words_are_alike(const struct policy_plan_host *a, const struct policy_plan_host *b);
 /* "TLS1.3" -> "TLS 1.3 or later" */

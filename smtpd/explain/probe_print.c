@@ -32,7 +32,7 @@ static bool is_good(enum probe_verdict verdict)
 }
 
 struct tally {
-	size_t used, good, in_clear;
+	size_t used, unused, good, in_clear;
 	const struct probe_host *first_bad;
 };
 
@@ -42,8 +42,10 @@ static struct tally count(const struct probe_print *p)
 	for (size_t i = 0; i < p->host_count; i++) {
 		const struct probe_host *h = &p->hosts[i];
 		enum probe_verdict verdict = probe_print_host_verdict(h);
-		if (!h->host->requirement)
+		if (!h->host->requirement) {
+			t.unused++;
 			continue;
+		}
 		t.used++;
 		t.good += is_good(verdict);
 		t.in_clear += verdict == PROBE_GOES_IN_CLEAR;
@@ -98,6 +100,8 @@ static void put_sentence(const struct probe_print *p, struct buf *to)
 			buf_printf(to, "All %zu hosts for %s pass", t.used, domain);
 		if (t.in_clear)
 			buf_printf(to, ", %zu of them in clear", t.in_clear);
+		if (t.unused)
+			buf_printf(to, "; %zu other%s not used", t.unused, t.unused == 1 ? " is" : "s are");
 		buf_append_byte(to, '.');
 		return;
 	}
@@ -288,7 +292,7 @@ static void put_host(struct explain_page *page, const struct probe_host *host, i
 		explain_page_item(page, "says", "%s",
 			about->requirement->source ? about->requirement->source : "built-in default");
 	} else {
-		explain_page_item(page, "not used", "%s", about->text ? about->text : "no reason known");
+		explain_page_item(page, "not used", "%s", explain_words_why_not_used(about));
 	}
 	buf_release(&words);
 	if (!host->record_count)

@@ -380,7 +380,7 @@ static void M21_mta_sts_never_rescues_a_host_whose_dane_fails(void **state)
 	set_hop(&h, POLICY_LEVEL_MAY, POLICY_DANE_USABLE, STS_ENFORCE_NAMED, true);
 	assert_int_equal(decide(&h)->level, POLICY_LEVEL_DANE);
 	assert_true(lost(&h, "enforce", "DANE decides alone"));
-	assert_true(lost(&h, "may", RULE_SOURCE "; but the host's usable TLSA records demand more"));
+	assert_true(lost(&h, "may", RULE_SOURCE " says may; but the host's usable TLSA records demand more"));
 	end(&h);
 }
 
