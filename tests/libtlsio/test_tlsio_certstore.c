@@ -73,7 +73,7 @@ static void expect(struct tlsio_certstore *store, const char *server_name, const
 	tlsio_client_unref(&client);
 }
 
-static void picks_the_chain_by_server_name(void **state)
+static void T7_picks_the_chain_by_server_name(void **state)
 {
 	(void)state;
 	struct tlsio_certstore_builder *b = tlsio_certstore_builder_new();
@@ -308,7 +308,7 @@ static void lives_as_long_as_a_session_that_uses_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(picks_the_chain_by_server_name),
+		cmocka_unit_test(T7_picks_the_chain_by_server_name),
 		cmocka_unit_test(gives_ecdsa_to_those_who_can_and_rsa_to_the_rest),
 		cmocka_unit_test(keeps_the_chains_of_different_names_apart),
 		cmocka_unit_test(serves_three_hundred_names),

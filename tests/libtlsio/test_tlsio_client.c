@@ -38,7 +38,7 @@ static int tear_down(void **state)
 }
 
 /* RFC 6066 section 3, RFC 8461 4.2, RFC 7672 8.1. */
-static void sends_host_names_alone_as_server_name(void **state)
+static void T7_sends_host_names_alone_as_server_name(void **state)
 {
 	(void)state;
 	static const struct {
@@ -123,7 +123,7 @@ static void keeps_nothing_of_the_caller_but_the_cache(void **state)
 	tlsio_session_cache_free(&cache);
 }
 
-static void takes_no_words_below_its_minimum(void **state)
+static void T1_takes_no_words_below_its_minimum(void **state)
 {
 	(void)state;
 	struct err err;
@@ -187,10 +187,10 @@ static void may_have_more_kinds_of_words_than_are_cached(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sends_host_names_alone_as_server_name),
+		cmocka_unit_test(T7_sends_host_names_alone_as_server_name),
 		cmocka_unit_test(refuses_a_server_name_that_is_too_long),
 		cmocka_unit_test(keeps_nothing_of_the_caller_but_the_cache),
-		cmocka_unit_test(takes_no_words_below_its_minimum),
+		cmocka_unit_test(T1_takes_no_words_below_its_minimum),
 		cmocka_unit_test(is_cheap_to_make_again),
 		cmocka_unit_test(may_have_more_kinds_of_words_than_are_cached),
 	};

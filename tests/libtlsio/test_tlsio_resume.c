@@ -133,7 +133,7 @@ static void resumes_at_every_server_with_the_same_secret(void **state)
 	}
 }
 
-static void never_uses_a_session_under_another_key(void **state)
+static void T5_never_uses_a_session_under_another_key(void **state)
 {
 	(void)state;
 	assert_false(visit(&(struct visit){ .secret = secret, .key = "host a|verify" }));
@@ -144,7 +144,7 @@ static void never_uses_a_session_under_another_key(void **state)
 }
 
 /* Even where a caller errs with its key: a stored chain is judged by this connection's wishes. */
-static void judges_the_stored_chain_anew(void **state)
+static void T5_judges_the_stored_chain_anew(void **state)
 {
 	(void)state;
 	assert_false(visit(&(struct visit){ .secret = secret, .key = "k" }));
@@ -320,8 +320,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, new_cache, free_cache)
 	const struct CMUnitTest tests[] = {
 		TEST(resumes_at_every_server_with_the_same_secret),
-		TEST(never_uses_a_session_under_another_key),
-		TEST(judges_the_stored_chain_anew),
+		TEST(T5_never_uses_a_session_under_another_key),
+		TEST(T5_judges_the_stored_chain_anew),
 		TEST(gets_no_ticket_from_a_server_without_a_secret),
 		TEST(stores_tickets_when_they_arrive),
 		TEST(takes_a_ticket_of_tls13_out_on_use),

@@ -45,7 +45,7 @@ static void needs_a_certificate(void **state)
 }
 
 /* The promise of the header: 1.0 and 1.1 cannot be asked for. */
-static void takes_no_words_that_reach_below_the_minimum(void **state)
+static void T1_takes_no_words_that_reach_below_the_minimum(void **state)
 {
 	(void)state;
 	static const struct {
@@ -92,7 +92,7 @@ static void takes_no_words_that_reach_below_the_minimum(void **state)
 }
 
 /* A raw ClientHello of TLS 1.1 and one of 1.0, as old peers send. */
-static void answers_old_versions_with_protocol_version(void **state)
+static void T1_answers_old_versions_with_protocol_version(void **state)
 {
 	(void)state;
 	for (uint8_t minor = 1; minor <= 2; minor++) {
@@ -213,8 +213,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(needs_a_certificate),
-		cmocka_unit_test(takes_no_words_that_reach_below_the_minimum),
-		cmocka_unit_test(answers_old_versions_with_protocol_version),
+		cmocka_unit_test(T1_takes_no_words_that_reach_below_the_minimum),
+		cmocka_unit_test(T1_answers_old_versions_with_protocol_version),
 		cmocka_unit_test(reports_the_client_certificate_without_insisting),
 		cmocka_unit_test(does_not_ask_without_a_client_trust),
 	};

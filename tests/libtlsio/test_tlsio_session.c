@@ -113,7 +113,7 @@ static void agrees_on_tls13_and_reports_it_on_both_sides(void **state)
 }
 
 /* RFC 9325 4.2; names as IANA writes them, for the tls clause of RFC 8314 4.3. */
-static void negotiates_what_both_sides_can(void **state)
+static void T3_negotiates_what_both_sides_can(void **state)
 {
 	(void)state;
 	static const struct {
@@ -503,7 +503,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_on_tls13_and_reports_it_on_both_sides),
-		cmocka_unit_test(negotiates_what_both_sides_can),
+		cmocka_unit_test(T3_negotiates_what_both_sides_can),
 		cmocka_unit_test(says_which_side_lacked_what),
 		cmocka_unit_test(refuses_what_is_not_tls),
 		cmocka_unit_test(carries_much_in_both_directions),

@@ -357,7 +357,7 @@ static void what_the_rule_leaves_out_does_not_count_and_is_named(void **state)
 		}
 }
 
-static void an_exception_names_what_it_overrides(void **state)
+static void D22_an_exception_names_what_it_overrides(void **state)
 {
 	(void)state;
 	struct hop h;
@@ -607,7 +607,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_page_holds_for_every_combination),
 		cmocka_unit_test(what_the_rule_leaves_out_does_not_count_and_is_named),
-		cmocka_unit_test(an_exception_names_what_it_overrides),
+		cmocka_unit_test(D22_an_exception_names_what_it_overrides),
 		cmocka_unit_test(M21_mta_sts_never_rescues_a_host_whose_dane_fails),
 		cmocka_unit_test(D3_a_resolver_that_fails_is_told_in_plain_words),
 		cmocka_unit_test(D5_an_unproven_mx_proves_the_host_only),

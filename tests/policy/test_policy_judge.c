@@ -69,7 +69,7 @@ static void expect(const struct policy_judgement *j, enum policy_verdict verdict
 		fail_msg("no \"%s\" in: %s", words, j->text);
 }
 
-static void judges_a_missing_starttls_by_level(void **state)
+static void T8_judges_a_missing_starttls_by_level(void **state)
 {
 	(void)state;
 	struct policy_judgement j;
@@ -129,7 +129,7 @@ static void names_the_domain_and_what_is_below_it(void **state)
 		"none of which is other.example or a host below it; ");
 }
 
-static void judges_a_failed_handshake_by_level(void **state)
+static void T1_T8_judges_a_failed_handshake_by_level(void **state)
 {
 	(void)state;
 	struct policy_judgement j;
@@ -563,10 +563,10 @@ static void a_rules_own_identity_holds_beside_dane(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(judges_a_missing_starttls_by_level),
+		cmocka_unit_test(T8_judges_a_missing_starttls_by_level),
 		cmocka_unit_test(says_in_plain_words_what_dns_and_policies_demand),
 		cmocka_unit_test(names_the_domain_and_what_is_below_it),
-		cmocka_unit_test(judges_a_failed_handshake_by_level),
+		cmocka_unit_test(T1_T8_judges_a_failed_handshake_by_level),
 		cmocka_unit_test(judges_a_peer_by_the_table),
 		cmocka_unit_test(names_no_leaf_date_when_an_issuer_expired),
 		cmocka_unit_test(refuses_a_peer_without_certificate_under_verify),

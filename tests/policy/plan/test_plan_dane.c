@@ -368,7 +368,7 @@ static void D19_the_stronger_digest_stands_alone(void **state)
 	assert_says(world_evidence(w.plan, POLICY_EVIDENCE_TLSA, TLSA)->text, "stronger digest");
 }
 
-static void a_rule_without_dane_asks_for_no_records_but_to_explain(void **state)
+static void D22_a_rule_without_dane_asks_for_no_records_but_to_explain(void **state)
 {
 	const struct policy_question question = { .kind = POLICY_BY_MX, .rule_domain = DOMAIN,
 		.next_hop = DOMAIN, .port = 25 };
@@ -530,7 +530,7 @@ int main(void)
 		TEST(D16_a_next_hop_that_is_the_host_keeps_its_own_name),
 		TEST(D17_D18_the_base_domain_is_sent_as_server_name),
 		TEST(D19_the_stronger_digest_stands_alone),
-		TEST(a_rule_without_dane_asks_for_no_records_but_to_explain),
+		TEST(D22_a_rule_without_dane_asks_for_no_records_but_to_explain),
 		TEST(many_and_large_records_are_bounded),
 		TEST(D12_a_set_beyond_our_limits_is_not_unusable),
 		TEST(a_hanging_address_family_is_waited_for_with_patience_only),
