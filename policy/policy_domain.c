@@ -163,6 +163,15 @@ void *policy_domain_table_find(const struct policy_domain_table *table, struct s
 	return named ? named : table->rest;
 }
 
+void policy_domain_table_each(const struct policy_domain_table *table,
+	void (*on_value)(void *ctx, const char *pattern, void *value), void *ctx)
+{
+	for (struct entry *e = table->entries; e; e = e->hh.next)
+		on_value(ctx, e->pattern, e->value);
+	if (table->rest)
+		on_value(ctx, "*", table->rest);
+}
+
 void policy_domain_table_free(struct policy_domain_table **table, void (*free_value)(void *value))
 {
 	if (!*table)

@@ -33,6 +33,9 @@ bool policy_domain_table_add(struct policy_domain_table *table, const char *patt
 void *policy_domain_table_find(const struct policy_domain_table *table, struct str domain);
 /* The same, but not "*". */
 void *policy_domain_table_find_named(const struct policy_domain_table *table, struct str domain);
+/* Every pattern in the order it was added, "*" last. */
+void policy_domain_table_each(const struct policy_domain_table *table,
+	void (*on_value)(void *ctx, const char *pattern, void *value), void *ctx);
 /* free_value (may be NULL) is called once per pattern. Accepts NULL, sets NULL. */
 void policy_domain_table_free(struct policy_domain_table **table, void (*free_value)(void *value));
 

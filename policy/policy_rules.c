@@ -100,6 +100,25 @@ const struct policy_rule *policy_rules_find(const struct policy_rules *rules, st
 	return policy_rules_find_without_exceptions(rules, domain);
 }
 
+struct visitor {
+	void (*on_rule)(void *ctx, const char *domain, const struct policy_rule *rule);
+	void *ctx;
+};
+
+static void visit(void *ctx, const char *pattern, void *value)
+{
+	struct visitor *v = ctx;
+	v->on_rule(v->ctx, pattern, value);
+}
+
+void policy_rules_each(const struct policy_rules *rules,
+	void (*on_rule)(void *ctx, const char *domain, const struct policy_rule *rule), void *ctx)
+{
+	struct visitor v = { on_rule, ctx };
+	policy_domain_table_each(rules->rules, visit, &v);
+	policy_domain_table_each(rules->exceptions, visit, &v);
+}
+
 struct policy_rules *policy_rules_ref(struct policy_rules *rules)
 {
 	rules->references++;

@@ -41,6 +41,9 @@ const struct policy_rule *policy_rules_find(const struct policy_rules *rules, st
 /* The rule below an exception, for explaining. */
 const struct policy_rule *policy_rules_find_without_exceptions(const struct policy_rules *rules,
 	struct str domain);
+/* Every rule, then every exception, as they stand in the file; "*" is the last rule. */
+void policy_rules_each(const struct policy_rules *rules,
+	void (*on_rule)(void *ctx, const char *domain, const struct policy_rule *rule), void *ctx);
 struct policy_rules *policy_rules_ref(struct policy_rules *rules);
 void policy_rules_unref(struct policy_rules **rules);
 

@@ -26,8 +26,9 @@ static int read_anchor(struct config_loading *l, cfg_t *section, struct err *err
 	if (l->config->wants_policyd)
 		config_loading_warn(l,
 			"%s: DANE is off, since DNSSEC has no trust anchor: %s; install the package "
-			"dns-root-data, or name the file in  resolver { trust-anchor = ... }",
-			l->config->path, why.text);
+			"dns-root-data, or name the file in  resolver { trust-anchor = ... }%s",
+			l->config->path, why.text,
+			l->has_dane_rule ? ". Until then no host meets a rule that says dane-only" : "");
 	return 0;
 }
 

@@ -9,7 +9,7 @@
 #include "policy/policy_settings.h"
 #include "smtpd/config/config_tree.h"
 
-enum { YEAR_S = 366 * 24 * 3600 };
+enum { WEEK_S = 7 * 24 * 3600, YEAR_S = 366 * 24 * 3600 };
 
 static struct tlsio_trust *load_authority(void *ctx, const cfg_t *place, const char *name,
 	uint8_t ret_sha256[32], struct err *err)
@@ -41,6 +41,11 @@ static void warn_of_end(struct config_loading *l, cfg_t *section, int64_t until_
 		config_loading_warn(l,
 			"%s:%d: the exception for \"%s\" is over (until %s) and does nothing any "
 			"more: take it out",
+			section->filename, section->line, title, until);
+	else if (until_s <= now_s + WEEK_S)
+		config_loading_warn(l,
+			"%s:%d: the exception for \"%s\" ends soon (until %s): then the old demands hold "
+			"again",
 			section->filename, section->line, title, until);
 	else if (until_s > now_s + YEAR_S)
 		config_loading_warn(l,

@@ -214,6 +214,13 @@ struct relay_destination *relay_routes_find(struct relay_routes *routes,
 	return relay_destination_ref(found->destination);
 }
 
+void relay_routes_each(const struct relay_routes *routes,
+	void (*on_route)(void *ctx, const char *domain, const char *words), void *ctx)
+{
+	for (struct route *route = routes->routes; route; route = route->hh.next)
+		on_route(ctx, route->domain, route->words);
+}
+
 bool relay_routes_is_ours(const struct relay_routes *routes, struct str domain)
 {
 	char ascii[SMTP_ADDRESS_DOMAIN_BYTES + 1];

@@ -20,6 +20,9 @@ int relay_routes_add(struct relay_routes *routes, struct str domain, struct str 
  * exceptions end. The maildir's %d is filled in; %u is not. */
 struct relay_destination *relay_routes_find(struct relay_routes *routes,
 	struct policy_rules *rules, struct str domain, int64_t now_s);
+/* Every route as it stands in the file: "example.org", ".example.org" or "*", and its words. */
+void relay_routes_each(const struct relay_routes *routes,
+	void (*on_route)(void *ctx, const char *domain, const char *words), void *ctx);
 bool relay_routes_is_ours(const struct relay_routes *routes, struct str domain);
 struct relay_routes *relay_routes_ref(struct relay_routes *routes);
 void relay_routes_unref(struct relay_routes **routes);

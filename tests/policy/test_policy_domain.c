@@ -189,6 +189,25 @@ static void holds_a_hundred_thousand(void **state)
 	policy_domain_table_free(&t, NULL);
 }
 
+static void note(void *ctx, const char *pattern, void *value)
+{
+	char *seen = ctx;
+	strcat(strcat(strcat(strcat(seen, pattern), "="), value), " ");
+}
+
+static void gives_all_in_order(void **state)
+{
+	(void)state;
+	struct policy_domain_table *t = policy_domain_table_new();
+	char seen[100] = "";
+	add(t, "*", "rest");
+	add(t, "b.example", "1");
+	add(t, ".a.example", "2");
+	policy_domain_table_each(t, note, seen);
+	assert_string_equal(seen, "b.example=1 .a.example=2 *=rest ");
+	policy_domain_table_free(&t, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +218,7 @@ int main(void)
 		cmocka_unit_test(is_empty_without_patterns),
 		cmocka_unit_test(refuses_a_pattern_said_twice),
 		cmocka_unit_test(frees_every_value_once),
+		cmocka_unit_test(gives_all_in_order),
 		cmocka_unit_test(holds_a_hundred_thousand),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

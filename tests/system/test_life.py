@@ -217,7 +217,9 @@ def the_configuration_in_the_readme_is_right(place):
 		text = text.replace(written, ours)
 	path = place.write("postern.conf", text)
 	for command in (["posternctl", "check-config", path], ["posternd", "--check", "-c", path]):
-		place.run([place.build() + "/smtpd/" + command[0], *command[1:]])
+		said = place.run([place.build() + "/smtpd/" + command[0], *command[1:]])
+		for words in (r"route +\*: mx", r"rule +bank\.example: verify, TLS1\.3", r"policyd +asks .* DNSSEC from"):
+			check(re.search(words, said), f"it says {words}", said)
 
 
 @test

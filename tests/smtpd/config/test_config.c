@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -501,6 +502,24 @@ static void warns_of_what_is_probably_not_meant(void **state)
 	files.exposed = NULL;
 }
 
+static void warns_of_an_exception_that_ends_soon(void **state)
+{
+	(void)state;
+	for (int days = 2; days <= 20; days += 18) {
+		char day[16], content[400];
+		time_t at = time(NULL) + days * 24 * 3600;
+		struct tm tm;
+		assert_non_null(gmtime_r(&at, &tm));
+		strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+		snprintf(content, sizeof(content), LISTEN
+			"exception \"a.example\" { require = may reason = x until = \"%s\" }", day);
+		struct config *c = load_good(content);
+		assert_int_equal(has_warning(c, ":3: the exception for \"a.example\" ends soon"),
+			days == 2);
+		config_unref(&c);
+	}
+}
+
 static void verify_takes_the_roots_of_the_machine(void **state)
 {
 	(void)state;
@@ -777,6 +796,7 @@ int main(void)
 		cmocka_unit_test(included_files_are_parts_of_one),
 		cmocka_unit_test(the_environment_does_not_get_in),
 		cmocka_unit_test(warns_of_what_is_probably_not_meant),
+		cmocka_unit_test(warns_of_an_exception_that_ends_soon),
 		cmocka_unit_test(verify_takes_the_roots_of_the_machine),
 		cmocka_unit_test(other_roots_of_the_machine_are_another_demand),
 		cmocka_unit_test(rules_say_whether_dane_and_mta_sts_count),
