@@ -39,7 +39,7 @@ struct policy_question {
 enum policy_plan_state {
 	POLICY_PLAN_READY,   /* try the hosts; when none has a requirement, defer with their words */
 	POLICY_PLAN_DEFER,   /* try later: text says what could not be found out */
-	POLICY_PLAN_NO_MAIL, /* null MX (RFC 7505): fail for good, 556 5.1.10 */
+	POLICY_PLAN_NO_MAIL, /* null MX (RFC 7505): fail for good, 5.1.10 */
 	POLICY_PLAN_NO_DOMAIN, /* no such domain, or neither MX nor address: fail for good, 5.1.2 or 5.4.4 */
 };
 const char *policy_plan_state_name(enum policy_plan_state state); /* "ready", "defer", "no-mail", "no-domain" */

@@ -90,10 +90,11 @@ void dsn_text_append_paragraph(struct buf *ret, const char *indent, struct str w
 const char *dsn_text_advice(enum dsn_kind kind, const char *enhanced)
 {
 	static const struct {
-		const char *code; /* behind the class; a prefix */
+		const char *code; /* behind the class, or with it; a prefix */
 		const char *advice;
 	} known[] = {
-		{ ".1.10", "This domain takes no mail at all." },
+		{ ".1.10", "Check the part behind the @ for typing errors, or reach the recipient in "
+			   "another way." },
 		{ ".1.2", "Check the part behind the @ for typing errors." },
 		{ ".1.", "Check the address for typing errors, or ask the recipient for the right "
 			 "one in another way." },
@@ -102,16 +103,18 @@ const char *dsn_text_advice(enum dsn_kind kind, const char *enhanced)
 		{ ".2.", "The mailbox cannot take mail at present. Reach the recipient in another "
 			 "way." },
 		{ ".3.4", "The message is too large. Send less at a time, or a link." },
+		{ "5.4.4", "The DNS names no server that takes mail for this domain. Check the part "
+			  "behind the @ for typing errors." },
 		{ ".4.", "The recipient's mail server could not be reached. If others reach it, "
 			 "please tell your postmaster." },
 		{ ".6.7", "The recipient's mail server does not understand international "
 			  "characters in addresses or headers. Use plain ASCII ones." },
-		{ ".7.4", "The rule for this destination demands an encrypted connection and the "
-			  "server did not offer a sufficient one. Your message was not sent "
-			  "unprotected. Please tell your postmaster." },
-		{ ".7.5", "The rule for this destination demands a proof of the server's identity "
-			  "and the server did not give it. Your message was not sent "
-			  "unprotected. Please tell your postmaster." },
+		{ ".7.4", "Mail to this destination must be encrypted, and its server did not offer "
+			  "that sufficiently. Your message was not sent unprotected. Please "
+			  "tell your postmaster." },
+		{ ".7.5", "Mail to this destination goes to a server with proven identity only, and "
+			  "there was no such proof. Your message was not sent unprotected. "
+			  "Please tell your postmaster." },
 		{ ".7.", "The recipient's mail server refused the message. Its words above may say "
 			 "why; the recipient's postmaster can help." },
 	};
@@ -120,7 +123,9 @@ const char *dsn_text_advice(enum dsn_kind kind, const char *enhanced)
 	if (kind != DSN_FAILED)
 		return "";
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (enhanced[0] && str_starts(str_of(enhanced + 1), str_of(known[i].code)))
+		bool has_class = known[i].code[0] != '.';
+		if (enhanced[0] &&
+			str_starts(str_of(enhanced + !has_class), str_of(known[i].code)))
 			return known[i].advice;
 	}
 	return "If you do not know what this means, show this message to your postmaster.";

@@ -39,7 +39,7 @@ static void end_for_good(struct relay_outcome *ret, const struct policy_plan *pl
 		relay_outcome_set(ret, RELAY_DEFERRED, "4.4.4",
 			"the route of this mail leads nowhere: %s", text);
 	else if (plan->state == POLICY_PLAN_NO_MAIL)
-		relay_outcome_set(ret, RELAY_FAILED, "5.1.10", "556 %s", text);
+		relay_outcome_set(ret, RELAY_FAILED, "5.1.10", "%s", text);
 	else
 		relay_outcome_set(ret, RELAY_FAILED, no_domain, "%s", text);
 }

@@ -11,6 +11,7 @@
 
 #include "libtlsio/base/mem.h"
 #include "smtpd/dsn/dsn.h"
+#include "smtpd/dsn/dsn_text.h"
 #include "tests/fakes/fake_spool.h"
 
 #define NOW_S 1767225600 /* 2026-01-01 */
@@ -361,6 +362,26 @@ static void a_spool_that_does_not_accept_is_told(void **state)
 	assert_int_equal(fake_spool_open_writers(f->spool), 0);
 }
 
+static void each_failure_has_advice_that_fits(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *enhanced, *words;
+	} rows[] = {
+		{ "5.1.10", "or reach the recipient in another way" },
+		{ "5.1.2", "Check the part behind the @" },
+		{ "5.1.1", "ask the recipient for the right one" },
+		{ "5.4.4", "The DNS names no server that takes mail" },
+		{ "4.4.4", "could not be reached" }, /* a route of ours, or a host without an address */
+		{ "4.7.4", "must be encrypted" },
+		{ "4.7.5", "proven identity only" },
+		{ "", "show this message to your postmaster" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_non_null(strstr(dsn_text_advice(DSN_FAILED, rows[i].enhanced), rows[i].words));
+	assert_string_equal(dsn_text_advice(DSN_DELIVERED, "2.0.0"), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +397,7 @@ int main(void)
 		T(mail_given_up_says_how_long_it_was_tried),
 		T(each_kind_has_its_action_and_status),
 		T(a_spool_that_does_not_accept_is_told),
+		T(each_failure_has_advice_that_fits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

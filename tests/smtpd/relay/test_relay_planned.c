@@ -223,7 +223,7 @@ static void what_is_certain_is_said_at_once(void **state)
 		const char *enhanced, *text;
 	} rows[] = {
 		{ "mx", POLICY_PLAN_NO_MAIL, POLICY_REASON_NONE, RELAY_FAILED, "5.1.10",
-			"556 it is so" },
+			"it is so" },
 		{ "mx", POLICY_PLAN_NO_DOMAIN, POLICY_REASON_NONE, RELAY_FAILED, "5.1.2",
 			"it is so" },
 		{ "mx", POLICY_PLAN_DEFER, POLICY_REASON_NONE, RELAY_DEFERRED, "4.4.3",
