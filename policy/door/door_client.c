@@ -20,6 +20,7 @@ enum {
 	FIRST_RETRY_MS = 200,
 	LAST_RETRY_MS = 5000,
 	LOSSES_MOST = 3, /* a question that kills its answerer is not asked for ever */
+	SUSPECT_LOSSES = 2, /* so many, and it is asked while no other such is: it alone is to blame then */
 	REPORT_BYTES_MOST = 64 * 1024,
 	INPUT_BYTES = DOOR_PLAN_BYTES_MOST + 4096,
 	OUTPUT_BYTES = 256 * 1024,
@@ -55,7 +56,8 @@ struct door_client {
 	int64_t limit_ms;
 	struct door_kept *kept;
 	struct inquiry *by_key, *by_id;
-	struct list unsent;
+	struct list unsent, suspects; /* inquiries to be sent */
+	struct inquiry *alone;	      /* the suspect on the wire; NULL: none */
 	struct list by_limit, ready;
 	struct tlsio_timer limit, answer_ready, retry;
 	int64_t retry_ms;
@@ -70,6 +72,7 @@ struct door_client {
 };
 
 static void connect_if_needed(struct door_client *c);
+static void send_what_waits(struct door_client *c);
 
 /* ---- what is said when there is no plan ------------------------------------------------------------------ */
 
@@ -141,6 +144,8 @@ static void inquiry_unlink(struct door_client *c, struct inquiry *i)
 	HASH_DELETE(by_key, c->by_key, i);
 	HASH_DELETE(by_id, c->by_id, i);
 	list_remove(&i->unsent_link);
+	if (c->alone == i)
+		c->alone = NULL;
 }
 
 static void inquiry_free(struct inquiry *i)
@@ -161,6 +166,7 @@ static void inquiry_end(struct door_client *c, struct inquiry *i, struct policy_
 	policy_plan_unref(&plan);
 	inquiry_free(i);
 	set_limit(c);
+	send_what_waits(c);
 }
 
 static void on_limit(void *ctx)
@@ -182,6 +188,7 @@ static void on_limit(void *ctx)
 		question_end(q, plan);
 	}
 	set_limit(c);
+	send_what_waits(c);
 }
 
 static void on_answer_ready(void *ctx)
@@ -216,6 +223,15 @@ static struct inquiry *inquiry_new(struct door_client *c, const struct policy_qu
 
 /* ---- the connection --------------------------------------------------------------------------------------------- */
 
+static struct inquiry *send_first(struct door_client *c, struct list *waiting)
+{
+	struct inquiry *i = LIST_OWNER(list_first(waiting), struct inquiry, unsent_link);
+	struct str bytes = buf_str(&i->frame);
+	tlsio_stream_write(c->stream, bytes.at, bytes.length);
+	list_remove(&i->unsent_link);
+	return i;
+}
+
 static void send_what_waits(struct door_client *c)
 {
 	if (!c->stream)
@@ -225,13 +241,10 @@ static void send_what_waits(struct door_client *c)
 		tlsio_stream_write(c->stream, bytes.at, bytes.length);
 		buf_release(&c->reports);
 	}
-	while (!list_is_empty(&c->unsent) && tlsio_stream_room(c->stream)) {
-		struct inquiry *i =
-			LIST_OWNER(list_first(&c->unsent), struct inquiry, unsent_link);
-		struct str bytes = buf_str(&i->frame);
-		tlsio_stream_write(c->stream, bytes.at, bytes.length);
-		list_remove(&i->unsent_link);
-	}
+	while (!list_is_empty(&c->unsent) && tlsio_stream_room(c->stream))
+		send_first(c, &c->unsent);
+	if (!c->alone && !list_is_empty(&c->suspects) && tlsio_stream_room(c->stream))
+		c->alone = send_first(c, &c->suspects);
 }
 
 /* Another try after a while. Questions stay; each has its limit. */
@@ -241,10 +254,13 @@ static void lose(struct door_client *c, const char *why)
 	snprintf(c->trouble, sizeof(c->trouble), "%s", why);
 	tlsio_stream_close(&c->stream);
 	HASH_ITER (by_id, c->by_id, i, next) {
-		i->losses += c->is_greeted && !list_is_linked(&i->unsent_link);
-		if (!list_is_linked(&i->unsent_link))
-			list_push_back(&c->unsent, &i->unsent_link);
+		if (list_is_linked(&i->unsent_link))
+			continue;
+		i->losses += c->is_greeted;
+		list_push_back(i->losses < SUSPECT_LOSSES ? &c->unsent : &c->suspects,
+			&i->unsent_link);
 	}
+	c->alone = NULL;
 	c->is_greeted = false;
 	tlsio_timer_start(&c->retry, c->retry_ms);
 	c->retry_ms = c->retry_ms * 2 < LAST_RETRY_MS ? c->retry_ms * 2 : LAST_RETRY_MS;
@@ -397,7 +413,8 @@ static void connect_if_needed(struct door_client *c)
 {
 	static const struct tlsio_dial_events events = { .on_connected = on_connected,
 		.on_failed = on_failed };
-	bool is_needed = !list_is_empty(&c->unsent) || c->reports.length;
+	bool is_needed = !list_is_empty(&c->unsent) || !list_is_empty(&c->suspects) ||
+			 c->reports.length;
 	if (is_needed && !c->stream && !c->dial && !tlsio_timer_is_active(&c->retry))
 		c->dial = tlsio_dial_start_unix(c->loop, c->socket_path, &events, c);
 }
@@ -421,6 +438,7 @@ struct door_client *door_client_new(const struct door_client_setup *setup)
 	c->retry_ms = FIRST_RETRY_MS;
 	c->check = -1;
 	list_init(&c->unsent);
+	list_init(&c->suspects);
 	list_init(&c->by_limit);
 	list_init(&c->ready);
 	tlsio_timer_init(&c->limit, c->loop, on_limit, c);
@@ -519,6 +537,7 @@ void door_question_cancel(struct door_question **question)
 	if (i && !i->is_over && list_is_empty(&i->questions)) {
 		inquiry_unlink(q->client, i);
 		inquiry_free(i);
+		send_what_waits(q->client);
 	}
 	policy_plan_unref(&q->plan);
 	free(q);

@@ -4,7 +4,8 @@
  * Holds:   one connection, made when first needed and again after it broke (0.2 s growing to 5 s);
  *          plans received, until they expire (bounded), so a warm domain costs no round trip;
  *          questions in flight, joined when equal, sent again on a new connection (at most twice: a
- *          question that kills policyd must not do so for ever).
+ *          question that kills policyd must not do so for ever; the second time one after another, so
+ *          that those which only were in its company do not share its fate).
  * Promise: one event per question, later, unless cancelled, within limit_ms: with a DEFER plan whose
  *          text says what is the matter ("postern-policyd does not answer (...): mail is kept and
  *          tried again") when policyd is down, slow or of another version; is_unanswered tells that

@@ -259,6 +259,40 @@ static void a_question_that_breaks_the_server_is_given_up(void **state)
 	assert_non_null(strstr(h->last->text, "broke off 3 times"));
 }
 
+static void questions_in_bad_company_are_asked_one_by_one_and_answered(void **state)
+{
+	struct house *h = *state;
+	open_server(h);
+	open_client(h, 0);
+	ask(h, "bad.example");
+	ask(h, "a.example");
+	ask(h, "b.example");
+	for (int i = 0; i < 2; i++) {
+		TURN_UNTIL(h, fake_plan_service_waiting(h->service) == 3);
+		close_server(h);
+		open_server(h);
+	}
+	ask(h, "new.example"); /* never lost: asked beside them */
+	TURN_UNTIL(h, fake_plan_service_waiting(h->service) == 2);
+	answer(h, "new.example", 100);
+	TURN_UNTIL(h, h->answers == 1);
+	assert_int_equal(fake_plan_service_waiting(h->service), 1);
+	close_server(h); /* the one that stood alone is to blame */
+	open_server(h);
+	TURN_UNTIL(h, h->answers == 2);
+	assert_string_equal(h->last->next_hop, "bad.example");
+	assert_non_null(strstr(h->last->text, "broke off 3 times"));
+	assert_false(h->last->is_unanswered);
+	struct door_question *c = ask(h, "c.example");
+	door_question_cancel(&c);
+	TURN_UNTIL(h, fake_plan_service_waiting(h->service) == 1);
+	answer(h, "a.example", 100);
+	TURN_UNTIL(h, h->answers == 3 && fake_plan_service_waiting(h->service) == 1);
+	answer(h, "b.example", 100);
+	TURN_UNTIL(h, h->answers == 4);
+	assert_int_equal(h->last->state, POLICY_PLAN_READY);
+}
+
 static void a_plan_with_unknown_authorities_is_a_deferral(void **state)
 {
 	struct house *h = *state;
@@ -473,6 +507,7 @@ int main(void)
 		DOOR_TEST(a_slow_server_is_told_as_slow),
 		DOOR_TEST(a_question_survives_a_restart_of_the_server),
 		DOOR_TEST(a_question_that_breaks_the_server_is_given_up),
+		DOOR_TEST(questions_in_bad_company_are_asked_one_by_one_and_answered),
 		DOOR_TEST(a_plan_with_unknown_authorities_is_a_deferral),
 		DOOR_TEST(reports_and_the_self_check_arrive),
 		DOOR_TEST(strangers_are_thrown_out_and_others_stay),
