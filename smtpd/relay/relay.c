@@ -238,6 +238,12 @@ static void on_over(void *ctx, struct relay_connection *c, const struct relay_ma
 		advance(job);
 		return;
 	}
+	/* RFC 5321 section 5.1: the next host; one that only ever greets must not hold mail up. */
+	if (end->is_unsent && relay_candidates_has_next(&job->candidates)) {
+		relay_job_end_transaction(job);
+		try_next(job, &end->outcome, false);
+		return;
+	}
 	fail_job(job, &end->outcome);
 }
 

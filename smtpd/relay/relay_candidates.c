@@ -17,6 +17,11 @@ struct relay_hop *relay_candidates_current(const struct relay_candidates *c)
 	return c->at < c->count ? c->items[c->at].hop : NULL;
 }
 
+bool relay_candidates_has_next(const struct relay_candidates *c)
+{
+	return c->at + 1 < c->count;
+}
+
 void relay_candidates_next(struct relay_candidates *c)
 {
 	assert(c->at < c->count);

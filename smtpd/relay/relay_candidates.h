@@ -30,6 +30,8 @@ void relay_candidates_add(struct relay_candidates *c, struct relay_hop *hop, uns
 /* NULL: used up. Borrowed. */
 struct relay_hop *relay_candidates_current(const struct relay_candidates *c);
 /* This address will not do. */
+/* One is left behind the current one. */
+bool relay_candidates_has_next(const struct relay_candidates *c);
 void relay_candidates_next(struct relay_candidates *c);
 /* This host will not do: its other addresses go behind everybody else. */
 void relay_candidates_next_host(struct relay_candidates *c);

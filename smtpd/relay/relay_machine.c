@@ -101,6 +101,7 @@ static void end(struct relay_machine *m, enum relay_end_kind kind, bool says_qui
 	const struct relay_machine_end e = {
 		.kind = kind,
 		.is_stale = kind == RELAY_END_LOST && is_stale(m),
+		.is_unsent = kind == RELAY_END_LOST && m->phase < RELAY_PHASE_BODY,
 		.is_quitting = says_quit,
 		.outcome = *outcome,
 	};

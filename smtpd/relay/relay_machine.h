@@ -66,6 +66,7 @@ struct relay_machine_end {
 	enum relay_end_kind kind;
 	bool is_stale;		 /* LOST before the first reply of a later transaction: the peer had
 				  * closed an idle connection; nothing was tried */
+	bool is_unsent;		 /* LOST before any byte of the message went: another host may be tried */
 	bool is_quitting;	 /* QUIT was said: a moment's wait for its reply is polite */
 	struct relay_outcome outcome; /* for every recipient that is not settled */
 };

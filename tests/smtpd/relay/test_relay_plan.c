@@ -699,6 +699,37 @@ static void a_relay_that_ends_takes_its_questions_back(void **state)
 	assert_int_equal(t->f->planner.cancelled_count, 1);
 }
 
+/* A host that greets and then breaks off; nothing of the message has gone there. */
+static void a_host_that_breaks_off_before_the_message_does_not_hold_it_up(void **state)
+{
+	static const char *const at[] = { "MAIL", "RCPT", "DATA" };
+	struct plan_fixture *t = *state;
+	for (size_t i = 0; i < 3; i++) {
+		t->hops[0].rule_count = 0;
+		fake_hop_add(&t->hops[0], at[i], i == 0 ? "421 4.3.2 not today\r\n" : NULL,
+			i == 0 ? FAKE_HOP_HANG_UP : FAKE_HOP_RESET);
+		struct policy_plan *plan = plan_for(t, "y.test");
+		add(t, plan, 0, 10, t->may);
+		add(t, plan, 1, 20, t->may);
+		send_to(t, "y.test");
+		delivered(t);
+		assert_int_equal(t->hops[1].messages, i + 1);
+		assert_int_equal(t->hops[0].messages, 0);
+	}
+}
+
+static void a_message_that_may_have_been_taken_goes_nowhere_else(void **state)
+{
+	struct plan_fixture *t = *state;
+	fake_hop_add(&t->hops[0], ".", NULL, FAKE_HOP_RESET);
+	struct policy_plan *plan = plan_for(t, "y.test");
+	add(t, plan, 0, 10, t->may);
+	add(t, plan, 1, 20, t->may);
+	send_to(t, "y.test");
+	assert_int_equal(t->f->outcomes[0].kind, RELAY_DEFERRED);
+	assert_int_equal(t->hops[1].connections, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -707,6 +738,8 @@ int main(void)
 		T(M5_a_smart_hosts_plan_is_asked_with_the_recipients_rule),
 		T(a_static_host_under_dane_is_asked_about_by_name),
 		T(D10_a_dead_host_leads_to_the_next_by_preference),
+		T(a_host_that_breaks_off_before_the_message_does_not_hold_it_up),
+		T(a_message_that_may_have_been_taken_goes_nowhere_else),
 		T(one_host_of_several_addresses_is_tried_at_each),
 		T(M16_S13_a_host_that_fails_its_policy_leads_to_the_next),
 		T(M15_a_certificate_for_the_domain_is_not_one_for_the_host),
