@@ -163,7 +163,9 @@ static void on_made(void *ctx, struct policy_plan *plan)
 	s->counts.made++;
 	if (plan->state == POLICY_PLAN_DEFER)
 		s->counts.deferred++;
-	if (!job->is_stale)
+	if (job->is_stale) /* nor is it for the askers to keep */
+		plan->expires_s = plan->made_s;
+	else
 		plan_keep_put(s->keep, kept_key(&job->key), plan, job->question.wants_evidence,
 			now(s));
 	while ((node = list_first(&job->askers)))

@@ -201,6 +201,7 @@ static void what_changes_while_the_plan_is_made_keeps_it_from_being_kept(void **
 	fake_loop_advance(w.loop, 0);
 	assert_int_equal(w.plan_count, 1);
 	assert_null(plan_service_find(w.service, &plain));
+	assert_int_equal(w.plan->expires_s, w.plan->made_s); /* nor is it for the askers to keep */
 
 	/* not yet told of the policy: then the plan has the new one */
 	fake_sts_set_delay(w.sts, DOMAIN, 1000);
