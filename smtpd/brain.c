@@ -178,11 +178,6 @@ struct plan_service *brain_plans(struct brain *b)
 	return b->parts->plans;
 }
 
-struct dns *brain_dns(struct brain *b)
-{
-	return b->parts->dns;
-}
-
 static void on_checked(void *ctx, enum dns_check_result result, const char *words)
 {
 	struct brain *b = ctx;

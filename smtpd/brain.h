@@ -26,10 +26,9 @@ struct brain_events {
 /* Shares config. mode: READ_ONLY beside a running postern-policyd. */
 struct brain *brain_new(struct tlsio_loop *loop, struct config *config, enum sts_cache_mode mode,
 	const struct brain_events *events, void *ctx, struct err *err);
-/* Both borrowed, and others after a brain_reload: ask anew. Questions asked of the old ones are
- * still answered. */
+/* Borrowed, and another after a brain_reload: ask anew. Questions asked of the old one are still
+ * answered. */
 struct plan_service *brain_plans(struct brain *brain);
-struct dns *brain_dns(struct brain *brain);
 /* Does validation work here? One event, later, unless the brain is freed or asked again before.
  * words: a plain sentence with the remedy. */
 void brain_check(struct brain *brain,

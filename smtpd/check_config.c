@@ -2,11 +2,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "libtlsio/base/netaddr.h"
 #include "libtlsio/base/process.h"
+#include "policy/policy_date.h"
 #include "smtpd/config/config.h"
 
 static const char *tls_words(const struct config_listener *l)
@@ -66,16 +66,12 @@ static void print_rule(void *ctx, const char *domain, const struct policy_rule *
 static void print_exception(void *ctx, const char *domain, const struct policy_rule *rule)
 {
 	struct lines *lines = ctx;
-	char until[32] = "";
-	struct tm tm;
-	time_t at = (time_t)rule->until_s;
+	char until[POLICY_DATE_BYTES];
 	if (!rule->is_exception || rule->until_s <= lines->now_s || !counts(lines))
 		return;
-	if (gmtime_r(&at, &tm))
-		strftime(until, sizeof(until), "%Y-%m-%d %H:%M UTC", &tm);
 	printf("  %-15s ", lines->label);
 	print_demand(domain, rule->requirement);
-	printf(" until %s: %s\n", until, rule->reason);
+	printf(" until %s: %s\n", policy_date_format(rule->until_s, until), rule->reason);
 }
 
 static void print_texts(const char *first, char *const *texts)

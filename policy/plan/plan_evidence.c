@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "libtlsio/base/buf.h"
+#include "policy/policy_date.h"
 
 /* ---- rules ------------------------------------------------------------------------------------ */
 
@@ -51,19 +51,15 @@ static void add_rule(struct policy_plan *plan, const struct policy_rule *rule, c
 void plan_evidence_rule(struct policy_plan *plan, const struct policy_rules *rules,
 	const struct policy_rule *rule, const char *rule_domain)
 {
-	char until[32] = "";
-	struct tm tm;
-	time_t at = (time_t)rule->until_s;
+	char until[POLICY_DATE_BYTES];
 	if (!rule->is_exception) {
 		add_rule(plan, rule, "");
 		return;
 	}
-	if (gmtime_r(&at, &tm))
-		strftime(until, sizeof(until), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	char *words = rule_words(rule);
 	policy_plan_add_evidence(plan, POLICY_EVIDENCE_EXCEPTION, rule->requirement->source,
 		policy_level_name(rule->requirement->level), -1, -1, "%suntil %s, because: %s", words,
-		until, rule->reason ? rule->reason : "");
+		policy_date_format(rule->until_s, until), rule->reason ? rule->reason : "");
 	free(words);
 	add_rule(plan, policy_rules_find_without_exceptions(rules, str_of(rule_domain)),
 		" (suspended by the exception)");

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-const char *explain_words_minimum(enum tlsio_version minimum)
+static const char *minimum_words(enum tlsio_version minimum)
 {
 	return minimum == TLSIO_TLS13 ? "TLS 1.3 or later" : "TLS 1.2 or later";
 }
@@ -86,7 +86,7 @@ void explain_words_demand(struct buf *to, const struct policy_requirement *r, co
 			buf_append_text(to, ", and below TLS 1.3");
 		return;
 	}
-	buf_append_text(to, explain_words_minimum(r->minimum));
+	buf_append_text(to, minimum_words(r->minimum));
 	if (r->level == POLICY_LEVEL_ENCRYPT) {
 		buf_append_text(to, "; any certificate");
 	} else if (r->level == POLICY_LEVEL_VERIFY) {

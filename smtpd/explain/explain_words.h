@@ -21,8 +21,6 @@ const char *explain_words_no_demand(const struct policy_requirement *r);
 const char *explain_words_why_not_used(const struct policy_plan_host *host);
 /* Two usable hosts of which a person would say that they must show the same. */
 bool explain_words_are_alike(const struct policy_plan_host *a, const struct policy_plan_host *b);
-/* "TLS1.3" -> "TLS 1.3 or later" */
-const char *explain_words_minimum(enum tlsio_version minimum);
 
 /* An object, or null. */
 void explain_words_json(struct explain_json *j, const char *key, const struct policy_requirement *r);
