@@ -332,6 +332,14 @@ static void fill_host(struct plan_domain *d, const struct plan_host *from)
 	policy_combine_host(&all, d->plan, host, d->wants_evidence);
 }
 
+/* The record tells of a policy that is not the one in force, if any is: a moment without a way there
+ * must not count for as long as the record lives. */
+static bool is_unfetched(const struct sts_answer *sts)
+{
+	return sts->record == STS_RECORD_FOUND &&
+		(!sts->policy || strcmp(sts->record_id, sts->id) != 0);
+}
+
 static void set_expiry(struct plan_domain *d, int64_t now_s)
 {
 	uint32_t ttl_s = d->ttl_s;
@@ -343,6 +351,8 @@ static void set_expiry(struct plan_domain *d, int64_t now_s)
 		shorten(&ttl_s, d->sts.record_ttl_s);
 		if (d->sts.policy)
 			shorten(&ttl_s, d->sts.expires_s - now_s);
+		if (is_unfetched(&d->sts))
+			shorten(&ttl_s, PLAN_UNFETCHED_TTL_S);
 		if (d->sts.is_waiting)
 			shorten(&ttl_s, PLAN_WAITING_TTL_S);
 	}

@@ -23,6 +23,7 @@ enum {
 	PLAN_TTL_LEAST_S = 5,
 	PLAN_TTL_MOST_S = 86400,
 	PLAN_WAITING_TTL_S = 10, /* while a first MTA-STS policy is still being fetched (M23) */
+	PLAN_UNFETCHED_TTL_S = 300, /* while the one the record tells of could not be fetched (M10) */
 };
 
 struct plan_places {

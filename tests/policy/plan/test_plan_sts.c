@@ -189,7 +189,8 @@ static void M23_while_the_first_fetch_runs_the_plan_is_short_lived(void **state)
 static void a_plan_lives_no_longer_than_the_policy_and_its_record(void **state)
 {
 	struct sts_policy *policy = sts_policy_parse(str_of(ENFORCE(HOST)), NULL);
-	struct sts_answer answer = { .policy = policy, .id = "1", .record = STS_RECORD_FOUND,
+	struct sts_answer answer = { .policy = policy, .id = "1", .record_id = "1",
+		.record = STS_RECORD_FOUND,
 		.record_ttl_s = 600 };
 	(void)state;
 	answer.fetched_s = tlsio_loop_time_s(w.loop) - 86000;
@@ -287,6 +288,35 @@ static void an_exception_stands_above_and_ends(void **state)
 	policy_rules_unref(&other);
 }
 
+/* A policy host that was out of reach for a moment, by whoever's doing, is asked again soon: mail does
+ * not go without its policy for as long as the record lives. */
+static void M10_M23_a_policy_that_could_not_be_fetched_is_asked_for_again_soon(void **state)
+{
+	struct sts_answer answer = { .record = STS_RECORD_FOUND, .record_result = DNS_FOUND,
+		.record_id = "2", .record_ttl_s = 86400,
+		.failure_reason = POLICY_REASON_STS_POLICY_FETCH_ERROR, .failure = "no way there" };
+	(void)state;
+	world_add_domain(&w, DOMAIN, DNS_INSECURE);
+	fake_sts_set(w.sts, DOMAIN, &answer);
+	world_plan(&w, DOMAIN);
+	assert_int_equal(w.plan->expires_s - w.plan->made_s, 300);
+	/* the one before is in force meanwhile (M18) */
+	answer.policy = sts_policy_parse(STR(ENFORCE("mx.example.org")), NULL);
+	strcpy(answer.id, "1");
+	answer.expires_s = tlsio_loop_time_s(w.loop) + 86400;
+	fake_sts_set(w.sts, DOMAIN, &answer);
+	sts_policy_unref(&answer.policy);
+	plan_service_forget(w.service, DOMAIN);
+	world_plan(&w, DOMAIN);
+	assert_int_equal(w.plan->hosts[0].requirement->level, POLICY_LEVEL_VERIFY);
+	assert_int_equal(w.plan->expires_s - w.plan->made_s, 300);
+	/* nothing is wrong with that one */
+	fake_sts_set_policy(w.sts, "other.example", ENFORCE("mx.other.example"));
+	world_add_domain(&w, "other.example", DNS_INSECURE);
+	world_plan(&w, "other.example");
+	assert_in_range(w.plan->expires_s - w.plan->made_s, 301, 3600);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
@@ -302,6 +332,7 @@ int main(void)
 		TEST(M20_no_policy_for_whatever_reason_is_no_policy),
 		TEST(M23_while_the_first_fetch_runs_the_plan_is_short_lived),
 		TEST(a_plan_lives_no_longer_than_the_policy_and_its_record),
+		TEST(M10_M23_a_policy_that_could_not_be_fetched_is_asked_for_again_soon),
 		TEST(D20_usable_records_decide_alone),
 		TEST(D20_no_policy_rescues_a_host_whose_records_failed),
 		TEST(rules_and_settings_switch_it_off),
