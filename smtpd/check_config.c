@@ -134,9 +134,13 @@ int check_config(const char *path)
 		fprintf(stderr, "warning: %s\n", *warning);
 	printf("%s: ok\n", path);
 	printf("  host name       %s\n", config->hostname);
-	printf("  workers         %ld%s%s\n", config->workers, config->user ? ", as user " : "",
-		config->user ? config->user : "");
-	printf("  spool           %s\n", config->spool.directory);
+	if (config->listener_count > 0) {
+		printf("  workers         %ld%s%s\n", config->workers, config->user ? ", as user " : "",
+			config->user ? config->user : "");
+		printf("  spool           %s\n", config->spool.directory);
+	} else if (config->user) {
+		printf("  user            %s\n", config->user);
+	}
 	printf("  run directory   %s\n", config->run_directory);
 	for (size_t i = 0; i < config->listener_count; i++)
 		printf("  listens on      %s, %s\n",
