@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "libtlsio/base/codec.h"
+#include "policy/policy_names.h"
 
 const char *policy_reason_name(enum policy_reason reason)
 {
@@ -164,10 +165,7 @@ static const char *other_names(const struct policy_requirement *r)
 {
 	if (r->name_count < 2)
 		return "";
-	/* what policy_combine asks of hosts that an unproven MX record names */
-	bool is_below = r->name_count == 2 && r->names[1][0] == '.' &&
-		strcmp(r->names[1] + 1, r->names[0]) == 0;
-	return is_below ? " or a host below it" : " or another of the rule";
+	return policy_names_are_domain(r) ? " or a host below it" : " or another of the rule";
 }
 
 static bool check_name(const struct policy_requirement *r, const char *host,

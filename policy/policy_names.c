@@ -1,5 +1,7 @@
 #include "policy/policy_names.h"
 
+#include <string.h>
+
 #include "libtlsio/base/netaddr.h"
 
 static bool is_name(const char *host)
@@ -44,4 +46,10 @@ size_t policy_names_reference(const struct policy_requirement *r,
 	for (size_t i = 0; testing && i < testing->name_count; i++)
 		ret[count++] = testing->names[i];
 	return count;
+}
+
+bool policy_names_are_domain(const struct policy_requirement *r)
+{
+	return r->name_count == 2 && r->names[1][0] == '.' &&
+		strcmp(r->names[1] + 1, r->names[0]) == 0;
 }

@@ -22,4 +22,8 @@ size_t policy_names_most(const struct policy_requirement *r,
 size_t policy_names_reference(const struct policy_requirement *r,
 	const struct policy_requirement *testing, const char *host, const char **ret);
 
+/* The names are a domain and all hosts below it: what policy_combine asks of a host that only an unproven
+ * MX record names. For words. */
+bool policy_names_are_domain(const struct policy_requirement *r);
+
 #endif

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "policy/policy_names.h"
+
 static const char *minimum_words(enum tlsio_version minimum)
 {
 	return minimum == TLSIO_TLS13 ? "TLS 1.3 or later" : "TLS 1.2 or later";
@@ -107,13 +109,6 @@ static bool wants_own_name(const struct policy_requirement *r, const char *host)
 		str_equal_nocase(str_of(r->names[0]), str_of(host)));
 }
 
-/* What is asked where an unproven MX record names the host. */
-static bool is_domain_and_below(const struct policy_requirement *r)
-{
-	return r->name_count == 2 && r->names[1][0] == '.' &&
-		strcmp(r->names[1] + 1, r->names[0]) == 0;
-}
-
 void explain_words_heart(struct buf *to, const struct policy_requirement *r, const char *host,
 	bool is_several)
 {
@@ -130,7 +125,7 @@ void explain_words_heart(struct buf *to, const struct policy_requirement *r, con
 			buf_append_text(to, "a pinned key");
 		else if (!wants_own_name(r, host))
 			buf_printf(to, "a certificate for %s%s", r->names[0],
-				is_domain_and_below(r) ? " or a host below it"
+				policy_names_are_domain(r) ? " or a host below it"
 				: r->name_count > 1    ? " or another name of the rule" : "");
 		else
 			buf_printf(to, "a valid certificate for %s name", is_several ? "their" : "its");

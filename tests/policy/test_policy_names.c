@@ -68,10 +68,25 @@ static void reference_names_are_the_most_wanted_first(void **state)
 	}
 }
 
+static void a_domain_with_its_hosts_is_told_from_other_names(void **state)
+{
+	(void)state;
+	char *names[] = { NAME("a.example"), NAME(".a.example"), NAME("b.example") };
+	char *others[] = { NAME("a.example"), NAME(".b.example") };
+	assert_true(policy_names_are_domain(
+		&(struct policy_requirement){ .names = names, .name_count = 2 }));
+	assert_false(policy_names_are_domain(
+		&(struct policy_requirement){ .names = names, .name_count = 3 }));
+	assert_false(policy_names_are_domain(
+		&(struct policy_requirement){ .names = others, .name_count = 2 }));
+	assert_false(policy_names_are_domain(&plain));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(D18_M15_asks_for_the_base_domain_or_the_host_or_a_name_of_the_rule),
+		cmocka_unit_test(a_domain_with_its_hosts_is_told_from_other_names),
 		cmocka_unit_test(reference_names_are_the_most_wanted_first),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
