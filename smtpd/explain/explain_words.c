@@ -140,6 +140,8 @@ void explain_words_heart(struct buf *to, const struct policy_requirement *r, con
 		buf_append_text(to, " over TLS 1.3");
 	if (r->level != POLICY_LEVEL_DANE && r->level != POLICY_LEVEL_DANE_ONLY && r->source)
 		buf_printf(to, ", says %s", r->source);
+	else if (r->trust || r->name_count || r->pin_count)
+		buf_append_text(to, ", and what the rule asks besides");
 }
 
 const char *explain_words_why_not_used(const struct policy_plan_host *host)

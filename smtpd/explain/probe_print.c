@@ -295,7 +295,7 @@ static void put_host(struct explain_page *page, const struct probe_host *host, i
 		explain_page_item(page, "not used", "%s", explain_words_why_not_used(about));
 	}
 	buf_release(&words);
-	if (!host->record_count)
+	if (!host->record_count && about->requirement)
 		explain_page_item(page, "trouble", "it has no address");
 	for (size_t i = 0; i < host->probed_count; i++)
 		put_record(page, host, i, now_s);

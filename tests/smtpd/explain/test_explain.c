@@ -120,6 +120,14 @@ static void a_demand_by_a_rule_or_by_mta_sts_names_who_demands(void **state)
 	struct fixture *f = *state;
 	host(f, "mx1.example.org", 10, demand(POLICY_LEVEL_VERIFY, "MTA-STS policy of example.org"), "");
 	wanted(sentence_of(f), "a valid certificate for its name, says MTA-STS policy of example.org.");
+	char *names[] = { (char *)(uintptr_t) "gate.example.org" };
+	struct policy_requirement *r = f->plan->hosts[0].requirement;
+	r->level = POLICY_LEVEL_DANE;
+	r->names = names;
+	r->name_count = 1;
+	wanted(sentence_of(f), "records name (DANE), and what the rule asks besides.");
+	r->names = NULL;
+	r->name_count = 0;
 	f->plan->hosts[0].requirement->level = POLICY_LEVEL_ENCRYPT;
 	wanted(sentence_of(f), "which must show TLS with any certificate, says MTA-STS");
 	f->plan->hosts[0].requirement->level = POLICY_LEVEL_NONE;
