@@ -356,7 +356,8 @@ static bool is_due(const struct row *row, int64_t now_s, int64_t *ret_due_s)
 	const struct sts_cache_entry *e = &row->entry;
 	*ret_due_s = sts_cache_refresh_s(row->domain, e);
 	/* Fetched tomorrow? The clock was set back: its times mean little now. */
-	if (e->policy && e->fetched_s > now_s + HOUR_S && e->failed_s + RETRY_MOST_S < now_s)
+	bool has_failed_lately = e->failed_s <= now_s && e->failed_s + RETRY_MOST_S >= now_s;
+	if (e->policy && e->fetched_s > now_s + HOUR_S && !has_failed_lately)
 		*ret_due_s = now_s;
 	return *ret_due_s <= now_s && sts_cache_is_live(e, now_s) &&
 		e->used_s + STS_CACHE_UNUSED_S >= now_s;

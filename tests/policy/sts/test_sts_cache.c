@@ -634,6 +634,15 @@ static void M19_what_is_live_and_used_is_due_the_oldest_first(void **state)
 	assert_false(is_due(cache, NOW_S + 30 * DAY_S + 1, "unused.example"));
 	/* fetched in what is now the future */
 	assert_true(is_due(cache, NOW_S - 2 * DAY_S, "young.example"));
+	/* and failed there, too */
+	e.fetched_s = NOW_S + DAY_S;
+	e.failed_s = NOW_S + 2 * DAY_S;
+	e.failures = 1;
+	sts_cache_put(cache, "future.example", &e);
+	assert_true(is_due(cache, NOW_S - 2 * DAY_S, "future.example"));
+	e.failed_s = NOW_S - 2 * DAY_S - 60; /* by today's clock: that one counts */
+	sts_cache_put(cache, "future.example", &e);
+	assert_false(is_due(cache, NOW_S - 2 * DAY_S, "future.example"));
 	sts_policy_unref(&e.policy);
 	buf_release(&names);
 	sts_cache_close(&cache);
