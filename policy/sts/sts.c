@@ -514,6 +514,16 @@ struct sts_question *sts_ask(struct sts *sts, const char *domain,
 	return q;
 }
 
+struct sts_policy *sts_known(struct sts *sts, const char *domain)
+{
+	struct sts_cache_entry e;
+	if (!sts_cache_get(sts->cache, domain, &e))
+		return NULL;
+	if (!sts_cache_is_live(&e, now_s(sts)))
+		sts_policy_unref(&e.policy);
+	return e.policy;
+}
+
 void sts_cancel(struct sts_question **question)
 {
 	struct sts_question *q = *question;

@@ -54,6 +54,8 @@ void sts_free(struct sts **sts);
 /* domain: A-labels. Never NULL. answer borrowed for the call. */
 struct sts_question *sts_ask(struct sts *sts, const char *domain,
 	void (*on_answer)(void *ctx, const struct sts_answer *answer), void *ctx);
+/* The policy in force at this moment, without a look-up; a reference for the caller. NULL: none is known. */
+struct sts_policy *sts_known(struct sts *sts, const char *domain);
 void sts_cancel(struct sts_question **question);
 
 #endif

@@ -115,6 +115,12 @@ struct sts_question *sts_ask(struct sts *sts, const char *domain,
 	return q;
 }
 
+struct sts_policy *sts_known(struct sts *sts, const char *domain)
+{
+	struct said *said = find_said(sts, domain);
+	return said && said->answer.policy ? sts_policy_ref(said->answer.policy) : NULL;
+}
+
 void sts_cancel(struct sts_question **question)
 {
 	struct sts_question *q = *question;

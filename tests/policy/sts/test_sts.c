@@ -347,6 +347,21 @@ static void M19_a_policy_ends_max_age_after_its_last_good_fetch(void **state)
 	assert_int_equal(mode_of(ask_now(f)), POLICY_STS_ENFORCE);
 }
 
+static void what_is_known_is_what_is_in_force(void **state)
+{
+	struct fixture *f = *state;
+	assert_null(sts_known(f->sts, "a.example"));
+	learn(f, ENFORCE);
+	set_failing("connection refused");
+	later(f, AGE_S * 1000);
+	struct sts_policy *policy = sts_known(f->sts, "a.example");
+	assert_non_null(policy);
+	assert_int_equal(policy->mode, POLICY_STS_ENFORCE);
+	sts_policy_unref(&policy);
+	later(f, 1000);
+	assert_null(sts_known(f->sts, "a.example"));
+}
+
 static void M19_an_expired_policy_with_nothing_in_dns_is_over(void **state)
 {
 	struct fixture *f = *state;
@@ -853,6 +868,7 @@ int main(void)
 		TEST(M4_a_fetched_policy_of_mode_none_replaces_enforce),
 		TEST(ids_are_compared_with_their_case),
 		TEST(M19_a_policy_ends_max_age_after_its_last_good_fetch),
+		TEST(what_is_known_is_what_is_in_force),
 		TEST(M19_an_expired_policy_with_nothing_in_dns_is_over),
 		TEST(M12_max_age_0_is_for_this_moment),
 		TEST(a_clock_set_back_ends_no_policy_and_stops_no_fetch),
