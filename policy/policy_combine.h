@@ -37,7 +37,6 @@ struct policy_dane_finding {
 	bool is_bogus;		    /* ERROR: dnssec-invalid rather than a resolver that fails */
 };
 
-enum policy_sts_mode { POLICY_STS_NONE, POLICY_STS_TESTING, POLICY_STS_ENFORCE };
 struct policy_sts_finding {
 	enum policy_sts_mode mode; /* NONE: no policy, or one of mode none */
 	bool is_mx_named;	   /* the policy's mx patterns name this host */

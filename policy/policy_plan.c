@@ -62,6 +62,20 @@ static void clear_host(struct policy_plan_host *host)
 	policy_requirement_unref(&host->testing);
 }
 
+void policy_plan_whole_free(struct policy_plan_whole **whole)
+{
+	struct policy_plan_whole *w = *whole;
+	*whole = NULL;
+	if (!w)
+		return;
+	for (size_t i = 0; i < w->sts_mx_count; i++)
+		free(w->sts_mx[i]);
+	free(w->sts_mx);
+	free(w->sts_text);
+	policy_requirement_unref(&w->rule);
+	free(w);
+}
+
 void policy_plan_unref(struct policy_plan **ref)
 {
 	struct policy_plan *plan = *ref;
@@ -75,6 +89,7 @@ void policy_plan_unref(struct policy_plan **ref)
 		free(plan->evidence[i].verdict);
 		free(plan->evidence[i].text);
 	}
+	policy_plan_whole_free(&plan->whole);
 	free(plan->hosts);
 	free(plan->evidence);
 	free(plan->rule_domain);

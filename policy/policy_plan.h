@@ -87,6 +87,27 @@ struct policy_evidence {
 	int64_t age_s;	/* since it was learned; -1 none */
 };
 
+enum policy_sts_mode { POLICY_STS_NONE, POLICY_STS_TESTING, POLICY_STS_ENFORCE };
+
+/* The domain as a whole, for who can say only one thing for all its hosts (smtpd/socketmap). */
+struct policy_plan_whole {
+	struct policy_requirement *rule; /* shares; what the rule or exception demands */
+	bool is_exception;
+	bool is_general; /* nobody spoke of this domain: the rule is "*" or the built-in one */
+	bool uses_dane;
+	bool is_by_mx;
+	bool is_mx_known;  /* the MX look-up was answered */
+	bool is_mx_proven; /* by DNSSEC; or the operator named the host */
+	/* Hosts, by what is known of their TLSA records; those without an address are left out.
+	 * unknown: a look-up failed. Without uses_dane all but unknown are plain. */
+	unsigned dane_hosts, unusable_hosts, plain_hosts, unknown_hosts;
+	/* The MTA-STS policy in force, as far as the rule takes it into account. */
+	enum policy_sts_mode sts_mode;
+	char **sts_mx; /* patterns; first those that name hosts of this plan */
+	size_t sts_mx_count;
+	char *sts_text; /* as received, or as many of its lines as are kept */
+};
+
 struct policy_plan {
 	unsigned references;
 	char *rule_domain;
@@ -100,6 +121,7 @@ struct policy_plan {
 	char rule_fingerprint[33];	/* of the rule in force (policy_rule): the asker compares */
 	struct policy_plan_host *hosts; /* READY */
 	size_t host_count;
+	struct policy_plan_whole *whole; /* owned; NULL in a plan that came through policy/door */
 	int64_t made_s;	   /* wall clock */
 	int64_t expires_s; /* by DNS TTLs, the STS policy's end, the exception's end: ask again then */
 	struct policy_evidence *evidence;
@@ -117,6 +139,8 @@ struct policy_plan_host *policy_plan_add_host(struct policy_plan *plan, const ch
 void policy_plan_add_evidence(struct policy_plan *plan, enum policy_evidence_kind kind,
 	const char *subject, const char *verdict, int64_t ttl_s, int64_t age_s, const char *format, ...)
 	__attribute__((format(printf, 7, 8)));
+/* Accepts NULL, sets NULL. */
+void policy_plan_whole_free(struct policy_plan_whole **whole);
 /* state, reason and text at once. */
 void policy_plan_end(struct policy_plan *plan, enum policy_plan_state state,
 	enum policy_reason reason, const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -60,6 +60,7 @@ struct policy_rules *policy_rules_new(void)
 	rules->exceptions = policy_domain_table_new();
 	rule.requirement = policy_requirement_new(&may);
 	rules->built_in = copy_rule(&rule);
+	rules->built_in->is_general = true;
 	policy_requirement_unref(&rule.requirement);
 	return rules;
 }
@@ -74,6 +75,7 @@ int policy_rules_add(struct policy_rules *rules, struct str domain, const struct
 		return err_set(err, ERR_INPUT, "an exception for \"*\" would switch everything off: "
 			"name the domains it is for");
 	struct policy_rule *rule = copy_rule(from);
+	rule->is_general = strcmp(pattern, "*") == 0;
 	if (policy_domain_table_add(
 		    from->is_exception ? rules->exceptions : rules->rules, pattern, rule))
 		return 0;

@@ -22,6 +22,7 @@ struct policy_rule {
 	bool uses_dane;	   /* take TLSA records into account (default yes) */
 	bool uses_sts;	   /* take MTA-STS policies into account (default yes) */
 	bool is_exception; /* then uses_dane and uses_sts are false */
+	bool is_general;   /* "*" or built in; filled in by policy_rules */
 	char *reason;	   /* exception: why, in the operator's words */
 	int64_t until_s;   /* exception: end, wall clock; 0 for rules */
 	char fingerprint[33]; /* equal for rules that decide the same, whatever the source */

@@ -9,6 +9,7 @@
 #include "libtlsio/base/mem.h"
 #include "policy/plan/plan_evidence.h"
 #include "policy/plan/plan_host.h"
+#include "policy/plan/plan_whole.h"
 #include "policy/policy_domain.h"
 
 struct plan_domain {
@@ -29,7 +30,7 @@ struct plan_domain {
 	struct tlsio_turn turn; /* looks whether everything is in */
 
 	struct dns_question *mx;
-	bool is_mx_secure;
+	bool is_mx_known, is_mx_secure;
 	bool is_alone;		/* the next hop is the host: address, or BY_HOST, or implicit MX */
 	bool is_implicit;
 	char *canonical;	/* of the next hop, where it is an alias */
@@ -256,6 +257,7 @@ static void on_mx(void *ctx, const struct dns_answer *answer)
 	struct plan_domain *d = ctx;
 	char text[400];
 	d->mx = NULL;
+	d->is_mx_known = answer->result != DNS_FAILED;
 	d->is_mx_secure = answer->result != DNS_FAILED && answer->security == DNS_SECURE;
 	shorten(&d->ttl_s, answer->result == DNS_FAILED ? PLAN_FAILURE_TTL_S : answer->ttl_s);
 	if (answer->is_alias)
@@ -366,6 +368,15 @@ static void set_expiry(struct plan_domain *d, int64_t now_s)
 		d->plan->expires_s = d->rule->until_s;
 }
 
+static void fill_whole(struct plan_domain *d)
+{
+	struct plan_whole_facts facts = { .rule = d->rule, .next_hop = d->next_hop,
+		.is_by_mx = d->kind == POLICY_BY_MX, .is_mx_known = d->is_mx_known,
+		.is_mx_secure = d->is_mx_secure, .hosts = d->hosts, .host_count = d->host_count,
+		.sts = d->means->sts, .has_policy = d->has_sts, .policy = d->sts.policy };
+	d->plan->whole = plan_whole_new(&facts);
+}
+
 static void make(struct plan_domain *d)
 {
 	int64_t now_s = tlsio_loop_time_s(d->means->loop);
@@ -389,6 +400,7 @@ static void make(struct plan_domain *d)
 		plan_tally_show(d->means->tally, d->next_hop, now_s, d->plan);
 	}
 	set_expiry(d, now_s);
+	fill_whole(d);
 	tlsio_timer_stop(&d->timer);
 	tlsio_turn_cancel(&d->turn);
 	struct policy_plan *plan = d->plan;

@@ -54,10 +54,19 @@ static size_t text_bytes(const char *text)
 	return text ? strlen(text) + 17 : 0;
 }
 
+static size_t whole_bytes(const struct policy_plan_whole *w)
+{
+	size_t bytes = w ? sizeof(*w) + text_bytes(w->sts_text) : 0;
+	for (size_t i = 0; w && i < w->sts_mx_count; i++)
+		bytes += text_bytes(w->sts_mx[i]) + sizeof(*w->sts_mx);
+	return bytes;
+}
+
 /* Requirements are mostly shared with the rule; their records are not. */
 static size_t bytes_of(const struct policy_plan *plan)
 {
-	size_t bytes = sizeof(*plan) + 2 * sizeof(struct kept) + text_bytes(plan->text);
+	size_t bytes = sizeof(*plan) + 2 * sizeof(struct kept) + text_bytes(plan->text) +
+		whole_bytes(plan->whole);
 	for (size_t i = 0; i < plan->host_count; i++) {
 		const struct policy_plan_host *h = &plan->hosts[i];
 		bytes += sizeof(*h) + text_bytes(h->name) + text_bytes(h->text) +

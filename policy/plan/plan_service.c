@@ -8,6 +8,7 @@
 #include "policy/plan/plan_domain.h"
 #include "policy/plan/plan_keep.h"
 #include "policy/plan/plan_tally.h"
+#include "policy/plan/plan_whole.h"
 
 #define uthash_malloc(size) mem_alloc(size)
 #include <uthash.h>
@@ -130,17 +131,26 @@ static void answer_later(struct plan_service *s, struct plan_question *q, struct
 	tlsio_turn_request(&s->turn);
 }
 
-static void refuse(struct plan_service *s, struct plan_question *q,
-	const struct policy_question *question, const char *why)
+static struct policy_plan *defer(struct plan_service *s, const struct policy_question *question,
+	const char *why)
 {
 	int64_t now_s = tlsio_loop_time_s(s->means.loop);
 	struct policy_plan *plan = policy_plan_new(question->rule_domain, question->next_hop);
-	const struct policy_rule *rule =
-		policy_rules_find(s->rules, str_of(question->rule_domain), now_s);
-	memcpy(plan->rule_fingerprint, rule->fingerprint, sizeof(rule->fingerprint));
+	struct plan_whole_facts facts = { .next_hop = question->next_hop, .sts = s->means.sts,
+		.is_by_mx = question->kind == POLICY_BY_MX,
+		.rule = policy_rules_find(s->rules, str_of(question->rule_domain), now_s) };
+	plan->whole = plan_whole_new(&facts);
+	memcpy(plan->rule_fingerprint, facts.rule->fingerprint, sizeof(facts.rule->fingerprint));
 	policy_plan_end(plan, POLICY_PLAN_DEFER, POLICY_REASON_NONE, "%s", why);
 	plan->made_s = now_s;
 	plan->expires_s = now_s + PLAN_TTL_LEAST_S;
+	return plan;
+}
+
+static void refuse(struct plan_service *s, struct plan_question *q,
+	const struct policy_question *question, const char *why)
+{
+	struct policy_plan *plan = defer(s, question, why);
 	s->counts.refused++;
 	answer_later(s, q, plan);
 	policy_plan_unref(&plan);
@@ -345,6 +355,11 @@ void plan_question_cancel(struct plan_question **question)
 		free_job(q->job);
 	policy_plan_unref(&q->plan);
 	free(q);
+}
+
+struct policy_plan *plan_service_known(struct plan_service *s, const struct policy_question *question)
+{
+	return defer(s, question, "not looked up yet");
 }
 
 void plan_service_tally(struct plan_service *s, const char *domain, const char *host,

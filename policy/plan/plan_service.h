@@ -46,6 +46,10 @@ void plan_question_cancel(struct plan_question **question);
  * asked with it. */
 struct policy_plan *plan_service_find(struct plan_service *service,
 	const struct policy_question *question);
+/* A DEFER with what is known without any look-up: the rule, and an MTA-STS policy in force. For who
+ * cannot wait. Gives. */
+struct policy_plan *plan_service_known(struct plan_service *service,
+	const struct policy_question *question);
 /* What a delivery under a policy in testing mode would have come to (M17): counted per domain,
  * shown as evidence. reason NONE: it would have passed. */
 void plan_service_tally(struct plan_service *service, const char *domain, const char *host,

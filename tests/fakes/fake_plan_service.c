@@ -16,6 +16,8 @@ struct plan_service {
 	struct fake_plan_tally tally;
 	struct policy_plan *(*make)(void *ctx, const struct policy_question *question);
 	void *make_ctx;
+	struct policy_plan_whole *(*known)(void *ctx, const struct policy_question *question);
+	void *known_ctx;
 };
 
 struct plan_question {
@@ -108,6 +110,24 @@ struct policy_plan *plan_service_find(struct plan_service *service,
 			return service->kept[i];
 		}
 	return NULL;
+}
+
+struct policy_plan *plan_service_known(struct plan_service *service,
+	const struct policy_question *question)
+{
+	struct policy_plan *plan = policy_plan_new(question->rule_domain, question->next_hop);
+	policy_plan_end(plan, POLICY_PLAN_DEFER, POLICY_REASON_NONE, "not looked up yet");
+	if (service->known)
+		plan->whole = service->known(service->known_ctx, question);
+	return plan;
+}
+
+void fake_plan_service_know(struct plan_service *service,
+	struct policy_plan_whole *(*known)(void *ctx, const struct policy_question *question),
+	void *ctx)
+{
+	service->known = known;
+	service->known_ctx = ctx;
 }
 
 void plan_service_tally(struct plan_service *service, const char *domain, const char *host,

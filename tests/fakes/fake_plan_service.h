@@ -21,6 +21,10 @@ void fake_plan_service_keep(struct plan_service *service, struct policy_plan *pl
 /* Instead of kept ones: every question is found so. Gives a borrowed plan. */
 void fake_plan_service_make(struct plan_service *service,
 	struct policy_plan *(*make)(void *ctx, const struct policy_question *question), void *ctx);
+/* What plan_service_known knows besides. Gives. */
+void fake_plan_service_know(struct plan_service *service,
+	struct policy_plan_whole *(*known)(void *ctx, const struct policy_question *question),
+	void *ctx);
 size_t fake_plan_service_waiting(const struct plan_service *service);
 /* Answers those waiting for the plan's next hop; returns how many. */
 size_t fake_plan_service_answer(struct plan_service *service, struct policy_plan *plan);
