@@ -1,6 +1,5 @@
 #include "policy/policy_inbound.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +26,13 @@ struct client_entry {
 	struct policy_inbound_client client;
 };
 
+/* An MTA has few services. */
+struct daemon_rule {
+	char *name;    /* as written */
+	uint16_t port; /* of ":587"; 0: a name */
+	struct policy_inbound_demand *demand;
+};
+
 /* One hash table for all networks and a note which prefix lengths occur: a question costs one
  * look per occurring length, longest first, however many networks there are. */
 struct policy_inbound {
@@ -35,6 +41,11 @@ struct policy_inbound {
 	size_t ipv4_count[PREFIX_COUNT];
 	size_t ipv6_count[PREFIX_COUNT];
 	struct policy_domain_table *sender_domains;
+	struct policy_domain_table *recipient_domains;
+	struct policy_domain_table *client_names;
+	struct daemon_rule *daemons;
+	size_t daemon_count;
+	unsigned modes; /* bits 1 << enum policy_inbound_mode */
 	char **relay_names;
 	size_t relay_name_count;
 	struct policy_pin *relay_pins;
@@ -46,37 +57,19 @@ struct policy_inbound *policy_inbound_new(void)
 	struct policy_inbound *p = mem_zero(sizeof(*p));
 	p->references = 1;
 	p->sender_domains = policy_domain_table_new();
+	p->recipient_domains = policy_domain_table_new();
+	p->client_names = policy_domain_table_new();
 	return p;
 }
 
-static void copy_demand(struct policy_inbound_demand *into,
-	const struct policy_inbound_demand *from)
+static void note_mode(struct policy_inbound *p, const struct policy_inbound_demand *demand)
 {
-	*into = *from;
-	into->names = from->name_count ? mem_array(from->name_count, sizeof(*into->names)) : NULL;
-	for (size_t i = 0; i < from->name_count; i++)
-		into->names[i] = mem_dup(from->names[i]);
-	into->pins = NULL;
-	if (from->pin_count) {
-		into->pins = mem_array(from->pin_count, sizeof(*into->pins));
-		memcpy(into->pins, from->pins, from->pin_count * sizeof(*into->pins));
-	}
-	into->source = mem_dup(from->source);
+	p->modes |= 1U << demand->mode;
 }
 
-static void clear_demand(struct policy_inbound_demand *demand)
+bool policy_inbound_has_mode(const struct policy_inbound *p, enum policy_inbound_mode mode)
 {
-	for (size_t i = 0; i < demand->name_count; i++)
-		free(demand->names[i]);
-	free(demand->names);
-	free(demand->pins);
-	free(demand->source);
-}
-
-static void free_demand(void *value)
-{
-	clear_demand(value);
-	free(value);
+	return p->modes & (1U << mode);
 }
 
 static struct net_key make_key(const struct netaddr *address, unsigned prefix_bits)
@@ -113,25 +106,69 @@ int policy_inbound_add_client(struct policy_inbound *p, const struct policy_inbo
 	struct client_entry *e = mem_zero(sizeof(*e));
 	e->key = key;
 	e->client = *client;
-	copy_demand(&e->client.demand, &client->demand);
+	policy_inbound_demand_copy_into(&e->client.demand, &client->demand);
+	note_mode(p, &client->demand);
 	HASH_ADD(hh, p->clients, key, sizeof(e->key), e);
 	(net->address.family == NETADDR_IPV4 ? p->ipv4_count : p->ipv6_count)[net->prefix_bits]++;
 	return 0;
 }
 
-int policy_inbound_add_sender_domain(struct policy_inbound *p, struct str domain,
-	const struct policy_inbound_demand *demand, struct err *err)
+static int add_pattern(struct policy_inbound *p, struct policy_domain_table *table, const char *kind,
+	struct str domain, const struct policy_inbound_demand *demand, struct err *err)
 {
 	char pattern[POLICY_DOMAIN_BYTES];
 	if (policy_domain_parse_pattern(domain, pattern, err) < 0)
 		return -1;
-	struct policy_inbound_demand *copy = mem_zero(sizeof(*copy));
-	copy_demand(copy, demand);
-	if (policy_domain_table_add(p->sender_domains, pattern, copy))
+	struct policy_inbound_demand *copy = policy_inbound_demand_copy(demand);
+	note_mode(p, demand);
+	if (policy_domain_table_add(table, pattern, copy))
 		return 0;
-	free_demand(copy);
-	return err_set(err, ERR_INPUT,
-		"sender domain \"%s\" has a rule already: say each domain once", pattern);
+	policy_inbound_demand_free(copy);
+	return err_set(err, ERR_INPUT, "%s \"%s\" has a rule already: say each once", kind, pattern);
+}
+
+int policy_inbound_add_sender_domain(struct policy_inbound *p, struct str domain,
+	const struct policy_inbound_demand *demand, struct err *err)
+{
+	return add_pattern(p, p->sender_domains, "sender domain", domain, demand, err);
+}
+
+int policy_inbound_add_recipient_domain(struct policy_inbound *p, struct str domain,
+	const struct policy_inbound_demand *demand, struct err *err)
+{
+	return add_pattern(p, p->recipient_domains, "recipient domain", domain, demand, err);
+}
+
+int policy_inbound_add_client_name(struct policy_inbound *p, struct str name,
+	const struct policy_inbound_demand *demand, struct err *err)
+{
+	if (str_equal(name, STR("*")))
+		return err_set(err, ERR_INPUT,
+			"a rule for every client is one for networks: client \"0.0.0.0/0\" and "
+			"client \"::/0\"");
+	return add_pattern(p, p->client_names, "client", name, demand, err);
+}
+
+int policy_inbound_add_daemon(struct policy_inbound *p, struct str daemon,
+	const struct policy_inbound_demand *demand, struct err *err)
+{
+	uint64_t port = 0;
+	if (daemon.length == 0)
+		return err_set(err, ERR_INPUT, "the daemon has no name");
+	if (daemon.at[0] == ':' && (!str_to_u64(str_skip(daemon, 1), 65535, &port) || port == 0))
+		return err_set(err, ERR_INPUT,
+			"a port is written \":587\", a daemon by its name \"smtps\"");
+	for (size_t i = 0; i < p->daemon_count; i++) {
+		const struct daemon_rule *d = &p->daemons[i];
+		if (port ? d->port == port : !d->port && str_equal(str_of(d->name), daemon))
+			return err_set(err, ERR_INPUT, "this daemon has a rule already: say it once");
+	}
+	p->daemons = mem_resize_array(p->daemons, p->daemon_count + 1, sizeof(*p->daemons));
+	p->daemons[p->daemon_count++] = (struct daemon_rule){
+		.name = mem_dup_bytes(daemon.at, daemon.length), .port = (uint16_t)port,
+		.demand = policy_inbound_demand_copy(demand) };
+	note_mode(p, demand);
+	return 0;
 }
 
 void policy_inbound_add_relay_name(struct policy_inbound *p, const char *name)
@@ -163,10 +200,17 @@ void policy_inbound_unref(struct policy_inbound **inbound)
 	struct client_entry *e, *next;
 	HASH_ITER(hh, p->clients, e, next) {
 		HASH_DEL(p->clients, e);
-		clear_demand(&e->client.demand);
+		policy_inbound_demand_clear(&e->client.demand);
 		free(e);
 	}
-	policy_domain_table_free(&p->sender_domains, free_demand);
+	policy_domain_table_free(&p->sender_domains, policy_inbound_demand_free);
+	policy_domain_table_free(&p->recipient_domains, policy_inbound_demand_free);
+	policy_domain_table_free(&p->client_names, policy_inbound_demand_free);
+	for (size_t i = 0; i < p->daemon_count; i++) {
+		free(p->daemons[i].name);
+		policy_inbound_demand_free(p->daemons[i].demand);
+	}
+	free(p->daemons);
 	for (size_t i = 0; i < p->relay_name_count; i++)
 		free(p->relay_names[i]);
 	free(p->relay_names);
@@ -192,37 +236,16 @@ static const struct policy_inbound_client *find_client(const struct policy_inbou
 	return NULL;
 }
 
-/* TLS has made sure that the peer holds the leaf's key, whoever signed the certificate. */
-static bool has_pinned_key(const struct tlsio_peer *peer, const struct policy_pin *pins,
-	size_t count)
-{
-	for (size_t i = 0; peer->chain_count && i < count; i++) {
-		if (memcmp(peer->chain[0].spki_sha256, pins[i].spki_sha256, 32) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* matched_name speaks of names a client asks for; here the peer is the client. */
-static bool has_proven_name(const struct tlsio_peer *peer, char *const *names, size_t count)
-{
-	if (peer->chain_count == 0 || peer->chain_faults != 0)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		if (tlsio_peer_has_name(peer, names[i]))
-			return true;
-	}
-	return false;
-}
-
 bool policy_inbound_may_relay(const struct policy_inbound *p, const struct netaddr *client,
 	const struct tlsio_peer *peer)
 {
 	const struct policy_inbound_client *c = find_client(p, client);
 	if (c && c->may_relay)
 		return true;
-	return peer && (has_pinned_key(peer, p->relay_pins, p->relay_pin_count) ||
-			       has_proven_name(peer, p->relay_names, p->relay_name_count));
+	struct policy_inbound_facts facts;
+	policy_inbound_facts_of_peer(client, peer, &facts);
+	return policy_inbound_shows_key(&facts, p->relay_pins, p->relay_pin_count) ||
+		policy_inbound_shows_name(&facts, p->relay_names, p->relay_name_count);
 }
 
 bool policy_inbound_issues_tickets(const struct policy_inbound *p, const struct netaddr *client)
@@ -231,83 +254,87 @@ bool policy_inbound_issues_tickets(const struct policy_inbound *p, const struct 
 	return !c || !c->no_tickets;
 }
 
-__attribute__((format(printf, 4, 5))) static bool refuse(struct policy_inbound_refusal *ret,
-	int code, const char *enhanced, const char *format, ...)
+/* ---- what is demanded ------------------------------------------------------------------------------ */
+
+/* One question in the making: every rule that holds is asked, the strictest objection is kept. */
+struct question {
+	const struct policy_inbound_facts *facts;
+	struct policy_inbound_refusal *refusal;
+	bool is_refused;
+};
+
+__attribute__((format(printf, 3, 4))) static void ask(struct question *q,
+	const struct policy_inbound_demand *demand, const char *format, ...)
 {
-	ret->code = code;
-	ret->enhanced = enhanced;
+	char whose[128];
+	struct policy_inbound_refusal refusal = { 0 };
 	va_list args;
 	va_start(args, format);
-	vsnprintf(ret->text, sizeof(ret->text), format, args);
+	vsnprintf(whose, sizeof(whose), format, args);
 	va_end(args);
-	for (char *c = ret->text; *c; c++)
-		*c = (*c >= ' ' && *c < 0x7f) ? *c : '?';
-	return false;
+	if (policy_inbound_demand_is_met(demand, q->facts, whose, &refusal))
+		return;
+	if (!q->is_refused || refusal.mode > q->refusal->mode)
+		*q->refusal = refusal;
+	q->is_refused = true;
 }
 
-static bool refuse_certificate(const struct policy_inbound_demand *d, const struct tlsio_peer *peer,
-	const char *whose, struct policy_inbound_refusal *ret)
+static int cut(struct str text)
 {
-	if (peer->chain_count == 0)
-		return refuse(ret, 554, "5.7.1",
-			"Our rule for %s demands a client certificate and you showed none", whose);
-	if (peer->chain_faults != 0) {
-		char faults[120];
-		tlsio_chain_faults_text(peer->chain_faults, faults, sizeof(faults));
-		return refuse(ret, 554, "5.7.1",
-			"Our rule for %s demands a client certificate and yours is not accepted: %s",
-			whose, faults);
+	return (int)(text.length > 100 ? 100 : text.length);
+}
+
+static void ask_client(struct question *q, const struct policy_inbound *p)
+{
+	char ip[NETADDR_TEXT_BYTES];
+	const struct policy_inbound_client *c = find_client(p, &q->facts->client);
+	if (c)
+		ask(q, &c->demand, "clients in %s/%u", netaddr_format_ip(&c->net.address, ip),
+			(unsigned)c->net.prefix_bits);
+	struct str name = q->facts->client_name;
+	const struct policy_inbound_demand *d =
+		name.length ? policy_domain_table_find_named(p->client_names, name) : NULL;
+	if (d)
+		ask(q, d, "the client %.*s", cut(name), name.at);
+}
+
+static void ask_daemon(struct question *q, const struct policy_inbound *p)
+{
+	for (size_t i = 0; i < p->daemon_count; i++) {
+		const struct daemon_rule *d = &p->daemons[i];
+		if (d->port ? d->port == q->facts->port
+			    : str_equal(str_of(d->name), q->facts->daemon))
+			ask(q, d->demand, d->port ? "our port %.80s" : "our service %.80s",
+				d->name + (d->port != 0));
 	}
-	char names[120];
-	tlsio_peer_names_text(peer, names, sizeof(names));
-	return refuse(ret, 554, "5.7.1",
-		"Our rule for %s demands another client certificate%s; yours is for [%s]", whose,
-		d->name_count ? " (its name)" : " (its key)", names);
 }
 
-static bool meets(const struct policy_inbound_demand *d, const struct tlsio_peer *peer,
-	const char *whose, struct policy_inbound_refusal *ret)
-{
-	/* RFC 3207 section 4: 530 before TLS; section 4.1: 554 when TLS is too weak. */
-	if (!peer && (d->requires_tls || d->minimum || d->requires_certificate))
-		return refuse(ret, 530, "5.7.0",
-			"Must issue a STARTTLS command first: our rule for %s demands TLS", whose);
-	if (!peer)
-		return true;
-	if (peer->version < d->minimum)
-		return refuse(ret, 554, "5.7.0", "Our rule for %s demands %s and you speak %s",
-			whose, tlsio_version_name(d->minimum), tlsio_version_name(peer->version));
-	if (!d->requires_certificate)
-		return true;
-	bool any_verified = d->name_count == 0 && d->pin_count == 0;
-	if (any_verified && peer->chain_count && peer->chain_faults == 0)
-		return true;
-	if (has_pinned_key(peer, d->pins, d->pin_count) ||
-		has_proven_name(peer, d->names, d->name_count))
-		return true;
-	return refuse_certificate(d, peer, whose, ret);
-}
-
-bool policy_inbound_may_send(const struct policy_inbound *p, const struct netaddr *client,
-	const struct tlsio_peer *peer, struct str sender_domain,
+bool policy_inbound_may_send(const struct policy_inbound *p,
+	const struct policy_inbound_facts *facts, struct str sender_domain,
 	struct policy_inbound_refusal *ret_refusal)
 {
-	char whose[128], ip[NETADDR_TEXT_BYTES];
-	const struct policy_inbound_client *c = find_client(p, client);
-	if (c) {
-		snprintf(whose, sizeof(whose), "clients in %s/%u",
-			netaddr_format_ip(&c->net.address, ip), (unsigned)c->net.prefix_bits);
-		if (!meets(&c->demand, peer, whose, ret_refusal))
-			return false;
-	}
-	const struct policy_inbound_demand *d = NULL;
+	struct question q = { .facts = facts, .refusal = ret_refusal };
+	ask_client(&q, p);
+	ask_daemon(&q, p);
 	/* <> has no domain: rules of sender domains, "*" too, do not speak of it, or no bounce
 	 * of a server without TLS would ever arrive. */
+	const struct policy_inbound_demand *d = NULL;
 	if (sender_domain.length > 0)
 		d = policy_domain_table_find(p->sender_domains, sender_domain);
-	if (!d)
-		return true;
-	snprintf(whose, sizeof(whose), "mail from %.*s",
-		(int)(sender_domain.length > 100 ? 100 : sender_domain.length), sender_domain.at);
-	return meets(d, peer, whose, ret_refusal);
+	if (d)
+		ask(&q, d, "mail from %.*s", cut(sender_domain), sender_domain.at);
+	return !q.is_refused;
+}
+
+bool policy_inbound_may_receive(const struct policy_inbound *p,
+	const struct policy_inbound_facts *facts, struct str recipient_domain,
+	struct policy_inbound_refusal *ret_refusal)
+{
+	struct question q = { .facts = facts, .refusal = ret_refusal };
+	const struct policy_inbound_demand *d = NULL;
+	if (recipient_domain.length > 0)
+		d = policy_domain_table_find(p->recipient_domains, recipient_domain);
+	if (d)
+		ask(&q, d, "mail to %.*s", cut(recipient_domain), recipient_domain.at);
+	return !q.is_refused;
 }

@@ -5,6 +5,7 @@
 
 #include "libtlsio/base/conf.h"
 #include "libtlsio/base/mem.h"
+#include "policy/policy_cipher.h"
 #include "policy/policy_date.h"
 #include "policy/policy_domain.h"
 
@@ -24,8 +25,12 @@ static cfg_opt_t outbound_options[] = {
 static cfg_opt_t inbound_options[] = {
 	CFG_STR("require", NULL, CFGF_NONE),
 	CFG_STR("minimum", NULL, CFGF_NONE),
+	CFG_INT("minimum-bits", 0, CFGF_NONE),
+	CFG_STR_LIST("ciphers", NULL, CFGF_NONE),
+	CFG_STR_LIST("refused-ciphers", NULL, CFGF_NONE),
 	CFG_STR_LIST("certificate-names", NULL, CFGF_NONE),
 	CFG_STR_LIST("key-pins", NULL, CFGF_NONE),
+	CFG_STR("mode", NULL, CFGF_NONE),
 	CFG_END(),
 };
 
@@ -34,6 +39,7 @@ cfg_opt_t *policy_settings_domain_options(void)
 	static cfg_opt_t options[] = {
 		CFG_SEC("outbound", outbound_options, CFGF_NONE),
 		CFG_SEC("inbound", inbound_options, CFGF_NONE),
+		CFG_SEC("inbound-recipients", inbound_options, CFGF_NONE),
 		CFG_END(),
 	};
 	return options;
@@ -56,6 +62,15 @@ cfg_opt_t *policy_settings_client_options(void)
 	static cfg_opt_t options[] = {
 		CFG_BOOL("relay", cfg_false, CFGF_NONE),
 		CFG_BOOL("session-tickets", cfg_true, CFGF_NONE),
+		CFG_SEC("inbound", inbound_options, CFGF_NONE),
+		CFG_END(),
+	};
+	return options;
+}
+
+cfg_opt_t *policy_settings_daemon_options(void)
+{
+	static cfg_opt_t options[] = {
 		CFG_SEC("inbound", inbound_options, CFGF_NONE),
 		CFG_END(),
 	};
@@ -262,36 +277,95 @@ void policy_settings_clear_rule(struct policy_rule *rule)
 
 void policy_settings_clear_inbound(struct policy_inbound_demand *demand)
 {
-	free_names(demand->names, demand->name_count);
-	free(demand->pins);
-	free(demand->source);
-	*demand = (struct policy_inbound_demand){ 0 };
+	policy_inbound_demand_clear(demand);
+}
+
+static int read_mode(cfg_t *section, enum policy_inbound_mode *ret, struct err *err)
+{
+	static const char *const words[] = { "report", "quarantine", "tempfail", "reject", NULL };
+	int mode;
+	*ret = POLICY_INBOUND_UNSET;
+	if (!cfg_getstr(section, "mode"))
+		return 0;
+	if (conf_choice(section, "mode", words, &mode, err) < 0)
+		return -1;
+	*ret = (enum policy_inbound_mode)(mode + POLICY_INBOUND_REPORT);
+	return 0;
+}
+
+static int read_ciphers(cfg_t *section, const char *option, char ***ret, size_t *ret_count,
+	struct err *err)
+{
+	unsigned count = cfg_size(section, option);
+	for (unsigned i = 0; i < count; i++) {
+		struct err why;
+		if (policy_cipher_check_pattern(cfg_getnstr(section, option, i), &why) < 0)
+			return conf_error(section, option, err, "%s", why.text);
+	}
+	*ret = count ? mem_array(count, sizeof(**ret)) : NULL;
+	for (unsigned i = 0; i < count; i++)
+		(*ret)[i] = mem_dup(cfg_getnstr(section, option, i));
+	*ret_count = count;
+	return 0;
+}
+
+static int read_demand(cfg_t *inbound, struct policy_inbound_demand *d, struct err *err)
+{
+	static const char *const words[] = { "none", "tls", "certificate", NULL };
+	long bits = 0;
+	int require = 0;
+	if ((cfg_getstr(inbound, "require") &&
+		    conf_choice(inbound, "require", words, &require, err) < 0) ||
+		read_version(inbound, &d->minimum, err) < 0 ||
+		conf_count(inbound, "minimum-bits", 0, 256, &bits, err) < 0 ||
+		read_ciphers(inbound, "ciphers", &d->ciphers, &d->cipher_count, err) < 0 ||
+		read_ciphers(inbound, "refused-ciphers", &d->refused_ciphers,
+			&d->refused_cipher_count, err) < 0 ||
+		read_names(inbound, "certificate-names", &d->names, &d->name_count, err) < 0 ||
+		read_pins(inbound, &d->pins, &d->pin_count, err) < 0 ||
+		read_mode(inbound, &d->mode, err) < 0)
+		return -1;
+	d->minimum_bits = (unsigned)bits;
+	d->requires_certificate = require == 2 || d->name_count || d->pin_count;
+	d->requires_tls = require >= 1 || d->minimum || d->minimum_bits || d->cipher_count ||
+		d->refused_cipher_count || d->requires_certificate;
+	if (cfg_getstr(inbound, "require") && require == 0 && d->requires_tls)
+		return conf_error(inbound, "require", err,
+			"is \"none\" beside a minimum, ciphers, certificate-names or key-pins, which "
+			"need TLS: write \"tls\" or leave them out");
+	if (d->mode && !d->requires_tls)
+		return conf_error(inbound, "mode", err,
+			"does nothing where nothing is demanded: write require = \"tls\"");
+	return 0;
 }
 
 int policy_settings_read_inbound(cfg_t *inbound, const char *source,
 	struct policy_inbound_demand *ret, struct err *err)
 {
-	static const char *const words[] = { "none", "tls", "certificate", NULL };
 	struct policy_inbound_demand d = { .source = mem_dup(source) };
-	int require = 0;
-	if ((cfg_getstr(inbound, "require") &&
-		    conf_choice(inbound, "require", words, &require, err) < 0) ||
-		read_version(inbound, &d.minimum, err) < 0 ||
-		read_names(inbound, "certificate-names", &d.names, &d.name_count, err) < 0 ||
-		read_pins(inbound, &d.pins, &d.pin_count, err) < 0) {
-		policy_settings_clear_inbound(&d);
+	if (read_demand(inbound, &d, err) < 0) {
+		policy_inbound_demand_clear(&d);
 		return -1;
-	}
-	d.requires_certificate = require == 2 || d.name_count || d.pin_count;
-	d.requires_tls = require >= 1 || d.minimum || d.requires_certificate;
-	if (cfg_getstr(inbound, "require") && require == 0 && d.requires_tls) {
-		policy_settings_clear_inbound(&d);
-		return conf_error(inbound, "require", err,
-			"is \"none\" beside a minimum, certificate-names or key-pins, which need "
-			"TLS: write \"tls\" or leave them out");
 	}
 	*ret = d;
 	return 0;
+}
+
+/* An address with a slip of the pen must not become a name that nobody has. */
+bool policy_settings_is_client_name(struct str title)
+{
+	if (title.length > 1 && title.at[title.length - 1] == '.')
+		title = str_head(title, title.length - 1);
+	size_t dot = str_find_last(title, '.');
+	struct str last = dot < title.length ? str_skip(title, dot + 1) : title;
+	bool has_letter = false;
+	for (size_t i = 0; i < title.length; i++) {
+		if (title.at[i] == ':' || title.at[i] == '/')
+			return false;
+	}
+	for (size_t i = 0; i < last.length; i++)
+		has_letter = has_letter || last.at[i] < '0' || last.at[i] > '9';
+	return has_letter && dot < title.length;
 }
 
 int policy_settings_read_client(cfg_t *client, const char *source,

@@ -1,4 +1,4 @@
-/* policy_settings: the sections `domain`, `exception`, `client` and `relay-certificates` of the file.
+/* policy_settings: the sections `domain`, `exception`, `client`, `daemon` and `relay-certificates` of the file.
  *
  * For:     smtpd/config, which puts what is read here into policy_rules and policy_inbound.
  * Errors:  "file:line: in domain "x": 'option' ...", see base/conf.h.
@@ -26,6 +26,7 @@ struct policy_settings_authorities {
 cfg_opt_t *policy_settings_domain_options(void);
 cfg_opt_t *policy_settings_exception_options(void);
 cfg_opt_t *policy_settings_client_options(void);
+cfg_opt_t *policy_settings_daemon_options(void);
 cfg_opt_t *policy_settings_relay_certificates_options(void);
 
 /* An `outbound` section. source: where it stands, for the words of a verdict. Copied by
@@ -38,10 +39,12 @@ int policy_settings_read_exception(cfg_t *exception, const char *source,
 	const struct policy_settings_authorities *authorities, struct policy_rule *ret,
 	struct err *err);
 void policy_settings_clear_rule(struct policy_rule *rule);
-/* An `inbound` section; copied by policy_inbound, so clear it afterwards. */
+/* An `inbound` or `inbound-recipients` section; copied by policy_inbound, so clear it afterwards. */
 int policy_settings_read_inbound(cfg_t *inbound, const char *source,
 	struct policy_inbound_demand *ret, struct err *err);
 void policy_settings_clear_inbound(struct policy_inbound_demand *demand);
+/* The title of a `client` section is a name, not an address or a network. */
+bool policy_settings_is_client_name(struct str title);
 /* The titled `client` section with the `inbound` inside. Clear ret->demand afterwards. */
 int policy_settings_read_client(cfg_t *client, const char *source,
 	struct policy_inbound_client *ret, struct err *err);

@@ -44,18 +44,36 @@ static const struct config *config_of(const void *listener)
 	return l->config;
 }
 
+/* False where the mail is refused; of a rule that only reports, a line in the log. */
+static bool goes_on(const struct policy_inbound_refusal *refusal, const struct netaddr *client,
+	struct session_refusal *ret)
+{
+	if (refusal->mode == POLICY_INBOUND_REPORT) {
+		char text[NETADDR_TEXT_BYTES];
+		struct log_line l;
+		log_begin(&l, LOG_LEVEL_INFO, "inbound-report");
+		log_text(&l, "client", netaddr_format(client, text));
+		log_text(&l, "rule", refusal->source);
+		log_text(&l, "reason", refusal->text);
+		log_end(&l);
+		return true;
+	}
+	ret->code = refusal->code;
+	str_copy(str_of(refusal->enhanced), ret->enhanced, sizeof(ret->enhanced));
+	str_copy(str_of(refusal->text), ret->text, sizeof(ret->text));
+	return false;
+}
+
 static bool may_send(void *ctx, const struct session_facts *facts, struct str sender_domain,
 	struct session_refusal *ret)
 {
 	(void)ctx;
+	struct policy_inbound_facts shown;
 	struct policy_inbound_refusal refusal;
-	if (policy_inbound_may_send(config_of(facts->listener)->inbound, facts->client, facts->peer,
-		    sender_domain, &refusal))
-		return true;
-	ret->code = refusal.code;
-	str_copy(str_of(refusal.enhanced), ret->enhanced, sizeof(ret->enhanced));
-	str_copy(str_of(refusal.text), ret->text, sizeof(ret->text));
-	return false;
+	policy_inbound_facts_of_peer(facts->client, facts->peer, &shown);
+	return policy_inbound_may_send(config_of(facts->listener)->inbound, &shown, sender_domain,
+		       &refusal) ||
+		goes_on(&refusal, facts->client, ret);
 }
 
 static void on_null_mx_answer(void *ctx, enum policy_null_mx_result result)
@@ -106,6 +124,16 @@ static bool is_refused_by_route(const struct config *config, struct str domain, 
 	return is_refused;
 }
 
+static bool is_shown_enough(const struct config *config, const struct session_facts *facts,
+	struct str recipient_domain, struct session_refusal *ret)
+{
+	struct policy_inbound_facts shown;
+	struct policy_inbound_refusal refusal;
+	policy_inbound_facts_of_peer(facts->client, facts->peer, &shown);
+	return policy_inbound_may_receive(config->inbound, &shown, recipient_domain, &refusal) ||
+		goes_on(&refusal, facts->client, ret);
+}
+
 static bool may_receive(void *ctx, const struct session_facts *facts, struct str recipient,
 	struct str recipient_domain, struct session_refusal *ret)
 {
@@ -114,8 +142,9 @@ static bool may_receive(void *ctx, const struct session_facts *facts, struct str
 	const struct config *config = config_of(facts->listener);
 	if (relay_routes_is_ours(config->routes, recipient_domain) ||
 		policy_inbound_may_relay(config->inbound, facts->client, facts->peer))
-		return !is_refused_by_route(config, recipient_domain, tlsio_loop_time_s(w->loop),
-			ret);
+		return is_shown_enough(config, facts, recipient_domain, ret) &&
+			!is_refused_by_route(config, recipient_domain,
+				tlsio_loop_time_s(w->loop), ret);
 	ret->code = 550;
 	str_copy(STR("5.7.1"), ret->enhanced, sizeof(ret->enhanced));
 	snprintf(ret->text, sizeof(ret->text),

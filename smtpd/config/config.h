@@ -23,6 +23,7 @@
 #include "policy/policy_inbound.h"
 #include "policy/policy_rules.h"
 #include "policy/sts/sts_settings.h"
+#include "smtpd/milter/milter_settings.h"
 #include "smtpd/relay/relay_routes.h"
 #include "smtpd/relay/relay_settings.h"
 #include "smtpd/sched/sched_settings.h"
@@ -72,7 +73,7 @@ struct config {
 	enum log_target log_target;
 	enum log_format log_format;
 	enum log_level log_level;
-	struct config_listener *listeners; /* none: a file for postern-policyd alone */
+	struct config_listener *listeners; /* none: a file for postern-policyd, postern-milter */
 	size_t listener_count;
 	struct session_settings session;
 	struct spool_settings spool;
@@ -81,6 +82,7 @@ struct config {
 	struct relay_routes *routes;
 	struct policy_rules *rules;
 	struct policy_inbound *inbound;
+	struct milter_settings milter; /* socket NULL: no section `milter` */
 	struct dns_settings dns;
 	struct sts_settings sts;
 	struct tlsio_trust *sts_trust; /* config_sts_authority */

@@ -57,7 +57,12 @@ int config_parse_each(struct config_loading *l, const char *name,
 
 /* The parts of the file, in order. */
 int config_tls_read(struct config_loading *l, struct err *err);   /* listen, certificate */
-int config_rules_read(struct config_loading *l, struct err *err); /* domain, client, route */
+int config_rules_read(struct config_loading *l, struct err *err); /* domain, exception, route */
+int config_inbound_read(struct config_loading *l, struct err *err); /* client, daemon */
+int config_milter_read(struct config_loading *l, struct err *err); /* before the rules */
+/* The sections inbound and inbound-recipients of a domain. */
+int config_inbound_read_domain(struct config_loading *l, cfg_t *domain, const char *source,
+	struct err *err);
 int config_brain_read(struct config_loading *l, struct err *err); /* resolver, mta-sts */
 
 #endif

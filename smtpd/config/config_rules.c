@@ -70,103 +70,23 @@ static int read_exception(struct config_loading *l, cfg_t *section, struct err *
 	return result < 0 ? conf_error(section, NULL, err, "%s", why.text) : 0;
 }
 
-static void note_certificate_wish(struct config_loading *l, cfg_t *section, bool wants)
-{
-	struct buf place = { 0 };
-	if (!wants || l->wants_client_certificates)
-		return;
-	buf_printf(&place, "%s:%d", section->filename, section->line);
-	l->wants_client_certificates = buf_take(&place);
-}
-
-static int add_inbound(struct config_loading *l, cfg_t *domain, const char *source,
-	struct err *err)
-{
-	struct err why = { 0 };
-	struct policy_inbound_demand demand;
-	cfg_t *inbound = cfg_getsec(domain, "inbound");
-	if (policy_settings_read_inbound(inbound, source, &demand, err) < 0)
-		return -1;
-	note_certificate_wish(l, inbound, demand.requires_certificate);
-	int result = policy_inbound_add_sender_domain(l->config->inbound, str_of(cfg_title(domain)),
-		&demand, &why);
-	policy_settings_clear_inbound(&demand);
-	return result < 0 ? conf_error(domain, NULL, err, "%s", why.text) : 0;
-}
-
 static int read_domain(struct config_loading *l, cfg_t *domain, struct err *err)
 {
 	bool has_outbound = config_tree_is_given(domain, "outbound");
-	bool has_inbound = config_tree_is_given(domain, "inbound");
+	bool has_inbound = config_tree_is_given(domain, "inbound") ||
+		config_tree_is_given(domain, "inbound-recipients");
 	if (!has_outbound && !has_inbound)
 		return conf_error(domain, NULL, err,
-			"says nothing: put outbound { ... } or inbound { ... } in it");
+			"says nothing: put outbound { ... }, inbound { ... } or "
+			"inbound-recipients { ... } in it");
 	char *source = config_loading_place(domain);
 	int result = 0;
 	if (has_outbound)
 		result = add_outbound(l, domain, source, err);
 	if (result == 0 && has_inbound)
-		result = add_inbound(l, domain, source, err);
+		result = config_inbound_read_domain(l, domain, source, err);
 	free(source);
 	return result;
-}
-
-static int check_relay_network(struct config_loading *l, cfg_t *section,
-	const struct policy_inbound_client *c, struct err *err)
-{
-	bool is_ipv4 = c->net.address.family == NETADDR_IPV4;
-	if (!c->may_relay)
-		return 0;
-	if (c->net.prefix_bits == 0)
-		return conf_error(section, "relay", err,
-			"is true for every address of the Internet: that makes an open relay. Name the "
-			"networks that may relay");
-	if (c->net.prefix_bits < (is_ipv4 ? 8 : 16))
-		config_loading_warn(l,
-			"%s:%d: client \"%s\" may relay: that is a great part of the Internet",
-			section->filename, section->line, cfg_title(section));
-	return 0;
-}
-
-static int read_client(struct config_loading *l, cfg_t *section, struct err *err)
-{
-	struct policy_inbound_client c;
-	struct err why = { 0 };
-	char *source = config_loading_place(section);
-	int result = policy_settings_read_client(section, source, &c, err);
-	free(source);
-	if (result < 0)
-		return -1;
-	note_certificate_wish(l, section, c.demand.requires_certificate);
-	result = check_relay_network(l, section, &c, err);
-	if (result == 0 && policy_inbound_add_client(l->config->inbound, &c, &why) < 0)
-		result = conf_error(section, NULL, err, "%s", why.text);
-	policy_settings_clear_inbound(&c.demand);
-	return result;
-}
-
-static int read_relay_certificates(struct config_loading *l, struct err *err)
-{
-	cfg_t *section = cfg_getsec(l->cfg, "relay-certificates");
-	note_certificate_wish(l, section,
-		cfg_size(section, "names") > 0 || cfg_size(section, "key-pins") > 0);
-	return policy_settings_read_relay_certificates(section, l->config->inbound, err);
-}
-
-/* A server asks for a certificate only where it has an authority to check it against. */
-static int check_client_certificates(struct config_loading *l, struct err *err)
-{
-	unsigned count = cfg_size(l->cfg, "listen");
-	if (!l->wants_client_certificates)
-		return 0;
-	for (unsigned i = 0; i < count; i++) {
-		if (cfg_getstr(cfg_getnsec(l->cfg, "listen", i), "client-authority"))
-			return 0;
-	}
-	return err_set(err, ERR_INPUT,
-		"%s: a client's certificate is demanded, but no listen section asks clients for one: "
-		"add client-authority = \"/path/ca.pem\" (or \"system\") there",
-		l->wants_client_certificates);
 }
 
 /* Names in certificates and in the DNS are host names; an address is none of them. */
@@ -222,12 +142,9 @@ static int read_route(struct config_loading *l, cfg_t *section, struct err *err)
 int config_rules_read(struct config_loading *l, struct err *err)
 {
 	l->config->rules = policy_rules_new();
-	l->config->inbound = policy_inbound_new();
 	l->config->routes = relay_routes_new();
 	if (config_parse_each(l, "domain", read_domain, err) < 0 ||
 		config_parse_each(l, "exception", read_exception, err) < 0 ||
-		config_parse_each(l, "client", read_client, err) < 0 ||
-		read_relay_certificates(l, err) < 0 || check_client_certificates(l, err) < 0 ||
 		config_parse_each(l, "route", read_route, err) < 0)
 		return -1;
 	if (!l->has_route && l->config->listener_count > 0)

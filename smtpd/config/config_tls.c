@@ -257,7 +257,7 @@ static int read_listeners(struct config_loading *l, struct certificates *c, stru
 	struct config *config = l->config;
 	unsigned count = cfg_size(l->cfg, "listen");
 	config->listeners = mem_zero((count + 1) * sizeof(*config->listeners));
-	if (count == 0)
+	if (count == 0 && cfg_size(l->cfg, "milter") == 0)
 		config_loading_warn(l,
 			"%s: no listen section: this file is good for postern-policyd alone; for "
 			"posternd add  listen \"0.0.0.0:25\" { }",

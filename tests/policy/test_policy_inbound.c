@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "policy/policy_cipher.h"
 #include "tests/policy/make_peer.h"
 
 static struct made root, leaf, bare_leaf;
@@ -60,6 +61,14 @@ static bool may_relay(const struct policy_inbound *p, const char *from, const st
 {
 	struct netaddr a = address(from);
 	return policy_inbound_may_relay(p, &a, peer);
+}
+
+static bool may_send(const struct policy_inbound *p, const struct netaddr *from,
+	const struct tlsio_peer *peer, struct str domain, struct policy_inbound_refusal *ret)
+{
+	struct policy_inbound_facts facts;
+	policy_inbound_facts_of_peer(from, peer, &facts);
+	return policy_inbound_may_send(p, &facts, domain, ret);
 }
 
 static void longest_network_decides_who_may_relay(void **state)
@@ -258,7 +267,7 @@ static void demands_are_judged_by_the_table(void **state)
 			else
 				assert_int_equal(policy_inbound_add_client(p, &c, NULL), 0);
 			struct policy_inbound_refusal no = { 0 };
-			bool may = policy_inbound_may_send(p, &inside, rows[i].peer,
+			bool may = may_send(p, &inside, rows[i].peer,
 				STR("Mail.Partner.example"), &no);
 			if (may != (rows[i].code == 0) || no.code != rows[i].code)
 				fail_msg("row %zu: %d %s", i, no.code, no.text);
@@ -271,7 +280,7 @@ static void demands_are_judged_by_the_table(void **state)
 				assert_non_null(strstr(no.text, whose));
 			}
 			/* the others are left alone */
-			assert_true(policy_inbound_may_send(p, as_domain ? &inside : &outside, NULL,
+			assert_true(may_send(p, as_domain ? &inside : &outside, NULL,
 				as_domain ? STR("partner.example") : STR("mail.partner.example"),
 				&no));
 			policy_inbound_unref(&p);
@@ -296,12 +305,12 @@ static void both_rules_must_be_met(void **state)
 	struct tlsio_peer old = client.peer;
 	old.version = TLSIO_TLS12;
 	struct policy_inbound_refusal no;
-	assert_false(policy_inbound_may_send(p, &a, NULL, STR("example.com"), &no));
+	assert_false(may_send(p, &a, NULL, STR("example.com"), &no));
 	assert_int_equal(no.code, 530);
-	assert_true(policy_inbound_may_send(p, &a, &old, STR("example.com"), &no));
-	assert_false(policy_inbound_may_send(p, &a, &old, STR("example.org"), &no));
+	assert_true(may_send(p, &a, &old, STR("example.com"), &no));
+	assert_false(may_send(p, &a, &old, STR("example.org"), &no));
 	assert_int_equal(no.code, 554);
-	assert_true(policy_inbound_may_send(p, &a, &client.peer, STR("example.org"), &no));
+	assert_true(may_send(p, &a, &client.peer, STR("example.org"), &no));
 	policy_inbound_unref(&p);
 }
 
@@ -313,11 +322,11 @@ static void the_null_sender_meets_only_the_rule_of_its_network(void **state)
 	assert_int_equal(policy_inbound_add_sender_domain(p, STR("*"), &d, NULL), 0);
 	struct netaddr a = address("192.0.2.9");
 	struct policy_inbound_refusal no;
-	assert_true(policy_inbound_may_send(p, &a, NULL, STR(""), &no));
-	assert_false(policy_inbound_may_send(p, &a, NULL, STR("x.example"), &no));
+	assert_true(may_send(p, &a, NULL, STR(""), &no));
+	assert_false(may_send(p, &a, NULL, STR("x.example"), &no));
 	/* what is no domain name does not slip past the general rule */
-	assert_false(policy_inbound_may_send(p, &a, NULL, STR("[192.0.2.9]"), &no));
-	assert_false(policy_inbound_may_send(p, &a, NULL, STR("a\r\n..b\x80"), &no));
+	assert_false(may_send(p, &a, NULL, STR("[192.0.2.9]"), &no));
+	assert_false(may_send(p, &a, NULL, STR("a\r\n..b\x80"), &no));
 	assert_null(strpbrk(no.text, "\r\n\x80"));
 	policy_inbound_unref(&p);
 }
@@ -344,6 +353,61 @@ static void finds_one_of_many_networks(void **state)
 	policy_inbound_unref(&second);
 }
 
+static void a_server_of_ours_knows_its_ciphers(void **state)
+{
+	(void)state;
+	static char *gcm[] = { (char *)(uintptr_t) "*GCM*" }, *none[] = { (char *)(uintptr_t) "*128*" };
+	const struct {
+		struct policy_inbound_demand demand;
+		uint16_t suite;
+		bool may;
+	} rows[] = {
+		{ { .minimum_bits = 256 }, 0x1302, true },
+		{ { .minimum_bits = 256 }, 0x1301, false },
+		{ { .minimum_bits = 256 }, 0xffff, false },
+		{ { .ciphers = gcm, .cipher_count = 1 }, 0x1302, true },
+		{ { .ciphers = gcm, .cipher_count = 1 }, 0x1303, false },
+		{ { .refused_ciphers = none, .refused_cipher_count = 1 }, 0x1302, true },
+		{ { .refused_ciphers = none, .refused_cipher_count = 1 }, 0x1301, false },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct policy_inbound *p = policy_inbound_new();
+		struct policy_inbound_refusal no;
+		struct tlsio_peer peer = bare.peer;
+		struct netaddr a = address("192.0.2.9");
+		const struct policy_cipher *c = policy_cipher_of_id(rows[i].suite);
+		peer.suite_id = rows[i].suite;
+		peer.suite = c ? c->name : "TLS_NEW";
+		policy_inbound_add_sender_domain(p, STR("*"), &rows[i].demand, NULL);
+		if (may_send(p, &a, &peer, STR("x.example"), &no) != rows[i].may)
+			fail_msg("row %zu", i);
+		policy_inbound_unref(&p);
+	}
+}
+
+static void recipients_have_rules_of_their_own(void **state)
+{
+	(void)state;
+	struct policy_inbound *p = policy_inbound_new();
+	struct policy_inbound_demand d = { .requires_tls = true, .mode = POLICY_INBOUND_TEMPFAIL };
+	struct policy_inbound_facts facts;
+	struct policy_inbound_refusal no;
+	struct netaddr a = address("192.0.2.9");
+	assert_int_equal(policy_inbound_add_recipient_domain(p, STR("bank.example"), &d, NULL), 0);
+	assert_int_equal(policy_inbound_add_recipient_domain(p, STR("Bank.Example."), &d, NULL), -1);
+	policy_inbound_facts_of_peer(&a, NULL, &facts);
+	assert_true(policy_inbound_may_send(p, &facts, STR("bank.example"), &no));
+	assert_true(policy_inbound_may_receive(p, &facts, STR("other.example"), &no));
+	assert_true(policy_inbound_may_receive(p, &facts, STR(""), &no));
+	assert_false(policy_inbound_may_receive(p, &facts, STR("bank.example"), &no));
+	assert_int_equal(no.code, 451);
+	assert_string_equal(no.enhanced, "4.7.0");
+	assert_int_equal(no.mode, POLICY_INBOUND_TEMPFAIL);
+	policy_inbound_facts_of_peer(&a, &bare.peer, &facts);
+	assert_true(policy_inbound_may_receive(p, &facts, STR("bank.example"), &no));
+	policy_inbound_unref(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +420,8 @@ int main(void)
 		cmocka_unit_test(both_rules_must_be_met),
 		cmocka_unit_test(the_null_sender_meets_only_the_rule_of_its_network),
 		cmocka_unit_test(finds_one_of_many_networks),
+		cmocka_unit_test(a_server_of_ours_knows_its_ciphers),
+		cmocka_unit_test(recipients_have_rules_of_their_own),
 	};
 	return cmocka_run_group_tests(tests, make_world, free_world);
 }

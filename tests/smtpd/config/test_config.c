@@ -17,6 +17,7 @@
 #define BASE "hostname = \"mx.example.org\"\n"
 #define LISTEN BASE "listen \"0.0.0.0:25\" { tls = off }\n"
 #define CERTIFICATE "certificate mx { chain = \"mx.pem\" key = \"mx.key\" }\n"
+#define MILTER "milter \"unix:/run/m.sock\" { }\n"
 
 static const uint8_t secret[TLSIO_TICKET_SECRET_BYTES] = { 1, 2, 3 };
 static struct memory_source files;
@@ -91,6 +92,15 @@ static struct config *load_good(const char *content)
 	if (!config)
 		fail_msg("%s\n%s", err.text, content);
 	return config;
+}
+
+/* In clear text. */
+static bool may_send(const struct policy_inbound *p, const struct netaddr *from, struct str domain,
+	struct policy_inbound_refusal *ret)
+{
+	struct policy_inbound_facts facts;
+	policy_inbound_facts_of_peer(from, NULL, &facts);
+	return policy_inbound_may_send(p, &facts, domain, ret);
 }
 
 static bool has_warning(const struct config *config, const char *words)
@@ -227,9 +237,9 @@ static void reads_rules_with_their_places(void **state)
 	assert_false(policy_inbound_issues_tickets(c->inbound, &inside));
 	assert_true(policy_inbound_issues_tickets(c->inbound, &outside));
 	struct policy_inbound_refusal no;
-	assert_false(policy_inbound_may_send(c->inbound, &outside, NULL, STR("example.net"), &no));
-	assert_true(policy_inbound_may_send(c->inbound, &outside, NULL, STR("b.example.net"), &no));
-	assert_false(policy_inbound_may_send(c->inbound, &inside, NULL, STR("b.example.net"), &no));
+	assert_false(may_send(c->inbound, &outside, STR("example.net"), &no));
+	assert_true(may_send(c->inbound, &outside, STR("b.example.net"), &no));
+	assert_false(may_send(c->inbound, &inside, STR("b.example.net"), &no));
 	assert_true(relay_routes_is_ours(c->routes, STR("example.org")));
 	assert_false(relay_routes_is_ours(c->routes, STR("example.com")));
 	struct relay_destination *d = relay_routes_find(c->routes, c->rules, STR("example.net"), 0);
@@ -303,6 +313,42 @@ static const struct {
 		"but no listen section asks clients for one" },
 	{ "relay-certificates { names = {\"a.example\"} }", "no listen section asks" },
 	{ "relay-certificates { names = {\"*\"} }", "any name at all" },
+	/* posternd cannot do what only a milter's MTA can */
+	{ "client \"mx.partner.example\" { inbound { require = tls } }", "by address only" },
+	{ "daemon \"smtps\" { inbound { require = tls } }", "is for postern-milter" },
+	{ "domain \"a.example\" { inbound { require = tls mode = quarantine } }",
+		"only a milter's MTA can do" },
+	{ "client \"192.0.2.0/24\" { inbound { require = tls mode = quarantine } }",
+		"only a milter's MTA can do" },
+	{ MILTER "client \"192.0.2.300\" { inbound { require = tls } }", "192.0.2.300" },
+	{ MILTER "client \"mx.partner.example\" { relay = true }", "goes by address" },
+	{ MILTER "client \".a.example\" { } client \".A.example.\" { }", "has a rule already" },
+	{ MILTER "daemon \":x\" { inbound { require = tls } }", "a port is written \":587\"" },
+	{ MILTER "daemon \":25\" { } daemon \":025\" { }", "has a rule already" },
+	{ MILTER "domain \"a.example\" { inbound { key-pins = {"
+		"\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"} } }",
+		"cannot be met through postern-milter" },
+	{ MILTER "domain \"a.example\" { inbound-recipients {\n ciphers = {HIGH} } }",
+		":4: in inbound-recipients: 'ciphers' \"HIGH\" fits no cipher suite" },
+	{ MILTER "domain \"a.example\" { inbound { refused-ciphers = {\"\"} } }", "fits no" },
+	{ MILTER "domain \"a.example\" { inbound { minimum-bits = 1000 } }", "between 0 and 256" },
+	{ MILTER "domain \"a.example\" { inbound { mode = report } }", "nothing is demanded" },
+	{ MILTER "domain \"a.example\" { inbound { require = tls mode = drop } }", "must be one of" },
+	{ MILTER "domain \"a.example\" { inbound { require = none minimum-bits = 128 } }",
+		"which need TLS" },
+	{ MILTER "milter \"inet:127.0.0.1:1\" { }", "is the second" },
+	{ "milter \"/run/x\" { }", "is no socket" },
+	{ "milter \"unix:run/x\" { }", "is no socket" },
+	{ "milter \"inet:localhost:25\" { }", "in milter \"inet:localhost:25\"" },
+	{ "milter \"inet:127.0.0.1\" { }", "has no port" },
+	{ "milter \"unix:/x\" { header = \"From\" }", "begins with \"X-\"" },
+	{ "milter \"unix:/x\" { header = \"X-A B\" }", "a field of our own" },
+	{ "milter \"unix:/x\" { exempt = {\"localhost\"} }", "'exempt'" },
+	{ "milter \"unix:/x\" { exempt-daemons = {\":x\"} }", "a port like" },
+	{ "milter \"unix:/x\" { socket-mode = \"777\" }", "as chmod does" },
+	{ "milter \"unix:/x\" { socket-mode = \"rw\" }", "as chmod does" },
+	{ "milter \"unix:/x\" { mta = exim }", "must be one of auto, postfix, sendmail" },
+	{ "milter \"unix:/x\" { mode = none }", "must be one of report, quarantine" },
 	{ "relay-certificates { key-pins = {\"x\"} }", "is no key pin" },
 	{ "domain \"example.org\" { }", "says nothing" },
 	{ "domain \"a b\" { outbound { } }", "is not a domain name" },
@@ -379,7 +425,8 @@ static void refuses_with_place_cause_and_remedy(void **state)
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
 		struct buf content = { 0 };
 		struct err err;
-		bool has_listen = strstr(refused[i].content, "listen") != NULL;
+		bool has_listen = strstr(refused[i].content, "listen") ||
+			strstr(refused[i].content, "milter ");
 		/* one line in front, what else is needed behind */
 		buf_printf(&content, BASE "%s\n%s", refused[i].content,
 			has_listen ? "" : "listen \"127.0.0.1:2525\" { tls = off }\n");
@@ -392,6 +439,61 @@ static void refuses_with_place_cause_and_remedy(void **state)
 			fail_msg("no place: %s", err.text);
 		assert_int_equal(err.kind, ERR_INPUT);
 		buf_release(&content);
+	}
+}
+
+static void a_milter_reads_the_same_rules(void **state)
+{
+	(void)state;
+	struct config *c = load_good("hostname = mx.example.org\n"
+		"milter \"inet:127.0.0.1:8891\" { mode = report header = \"X-TLS\"\n"
+		"	exempt-daemons = {\":10025\"} socket-mode = \"0600\" mta = postfix }\n"
+		"client \".partner.example\" { inbound { require = tls } }\n"
+		"daemon \":587\" { inbound { require = certificate } }\n"
+		"domain \"a.example\" { inbound { minimum-bits = 256 mode = quarantine }\n"
+		"	inbound-recipients { refused-ciphers = {\"*CBC*\"} } }\n"
+		"domain \"b.example\" { inbound-recipients { require = tls } }\n");
+	assert_null(c->warnings[0] && strstr(c->warnings[0], "listen") ? c->warnings[0] : NULL);
+	assert_string_equal(c->milter.socket, "inet:127.0.0.1:8891");
+	assert_string_equal(c->milter.connection, "inet:8891@127.0.0.1");
+	assert_null(c->milter.socket_path);
+	assert_string_equal(c->milter.header, "X-TLS");
+	assert_int_equal(c->milter.mode, POLICY_INBOUND_REPORT);
+	assert_int_equal(c->milter.mta, MILTER_MTA_POSTFIX);
+	assert_int_equal(c->milter.socket_mode, 0600);
+	assert_int_equal(c->milter.exempt_count, 2); /* the loopback, by default */
+	struct policy_inbound_facts facts = { .has_tls = true, .version = 12, .bits = 128,
+		.cipher = STR("AES128-SHA"), .client_name = STR("mx.partner.example"), .port = 587 };
+	struct policy_inbound_refusal no;
+	assert_false(policy_inbound_may_send(c->inbound, &facts, STR("x.example"), &no));
+	assert_non_null(strstr(no.source, "daemon \":587\""));
+	facts.port = 25;
+	assert_true(policy_inbound_may_send(c->inbound, &facts, STR("x.example"), &no));
+	assert_false(policy_inbound_may_send(c->inbound, &facts, STR("a.example"), &no));
+	assert_int_equal(no.mode, POLICY_INBOUND_QUARANTINE);
+	assert_false(policy_inbound_may_receive(c->inbound, &facts, STR("a.example"), &no));
+	assert_true(policy_inbound_may_receive(c->inbound, &facts, STR("b.example"), &no));
+	facts.has_tls = false;
+	assert_false(policy_inbound_may_receive(c->inbound, &facts, STR("b.example"), &no));
+	assert_false(policy_inbound_may_send(c->inbound, &facts, STR("x.example"), &no));
+	assert_non_null(strstr(no.text, "the client mx.partner.example"));
+	config_unref(&c);
+	static const struct {
+		const char *written, *connection;
+	} sockets[] = {
+		{ "inet:[::1]:25", "inet6:25@::1" }, { "inet6:25@::1", "inet6:25@::1" },
+		{ "inet:8891@127.0.0.1", "inet:8891@127.0.0.1" },
+		{ "unix:/run/m.sock", "unix:/run/m.sock" },
+	};
+	for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++) {
+		struct buf text = { 0 };
+		buf_printf(&text, "hostname = mx.example.org\nmilter \"%s\" { exempt = {} }",
+			sockets[i].written);
+		c = load_good(buf_text(&text));
+		assert_string_equal(c->milter.connection, sockets[i].connection);
+		assert_int_equal(c->milter.exempt_count, 0);
+		config_unref(&c);
+		buf_release(&text);
 	}
 }
 
@@ -790,6 +892,7 @@ int main(void)
 		cmocka_unit_test(reads_rules_with_their_places),
 		cmocka_unit_test(defaults_need_no_words),
 		cmocka_unit_test(refuses_with_place_cause_and_remedy),
+		cmocka_unit_test(a_milter_reads_the_same_rules),
 		cmocka_unit_test(a_file_without_listeners_is_for_policyd_alone),
 		cmocka_unit_test(a_full_hostname_is_needed),
 		cmocka_unit_test(a_file_cut_off_inside_a_section_is_refused),

@@ -100,6 +100,9 @@ static void check_section(const char *name, const cfg_opt_t *options)
 	struct str section = part(buf_str(&manual), begin, ".Ss ", ".Sh ");
 	if (!section.at)
 		fail_msg("the manual has no section %s", name);
+	/* The options of inbound are said once. */
+	if (strcmp(name, "inbound-recipients") == 0)
+		return;
 	for (const cfg_opt_t *o = options; o->name; o++) {
 		if (o->type == CFGT_SEC) {
 			check_section(o->name, o->subopts);
@@ -156,7 +159,7 @@ static void the_manual_describes_no_section_that_does_not_exist(void **state)
 		if (!has_section(config_options(), str_skip(line, 4)))
 			fail_msg("%.*s", STR_ARGS(line));
 	}
-	assert_int_equal(count, 18);
+	assert_int_equal(count, 21);
 }
 
 /* The example with every setting switched on. */
