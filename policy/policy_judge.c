@@ -148,14 +148,15 @@ static bool check_chain(const struct policy_requirement *r, const char *host,
 	return false;
 }
 
-/* tlsio matched against the names relay gave it; where the rule has names of its own, the match
- * must be one of them, or somebody asked the wrong question. */
+/* tlsio matched against the names relay gave it and tells the first that fits. One handshake may be
+ * held against two requirements (MTA-STS in testing mode), so names of our own are looked for again. */
 static bool has_name(const struct policy_requirement *r, const struct tlsio_peer *peer)
 {
 	if (!peer->matched_name)
 		return false;
 	for (size_t i = 0; i < r->name_count; i++) {
-		if (str_equal_nocase(str_of(peer->matched_name), str_of(r->names[i])))
+		if (str_equal_nocase(str_of(peer->matched_name), str_of(r->names[i])) ||
+			tlsio_peer_has_name(peer, r->names[i]))
 			return true;
 	}
 	return r->name_count == 0;

@@ -526,7 +526,7 @@ struct sts_fetcher *sts_fetcher_new(struct tlsio_loop *loop, struct dns *dns,
 	fetcher->trust = pem ? tlsio_trust_pem(settings->authority, str_of(pem), err)
 			     : tlsio_trust_system(err);
 	if (fetcher->trust)
-		fetcher->multi = sts_multi_new(loop, on_done, fetcher, err);
+		fetcher->multi = sts_multi_new(loop, on_done, fetcher, RUNNING_MOST, err);
 	if (!fetcher->multi)
 		sts_fetcher_free(&fetcher);
 	return fetcher;

@@ -101,7 +101,8 @@ static int on_timer(CURLM *curl, long timeout_ms, void *ctx)
 }
 
 struct sts_multi *sts_multi_new(struct tlsio_loop *loop,
-	void (*on_done)(void *ctx, CURL *easy, CURLcode code), void *ctx, struct err *err)
+	void (*on_done)(void *ctx, CURL *easy, CURLcode code), void *ctx, long connections_most,
+	struct err *err)
 {
 	struct sts_multi *multi = mem_zero(sizeof(*multi));
 	multi->loop = loop;
@@ -119,6 +120,8 @@ struct sts_multi *sts_multi_new(struct tlsio_loop *loop,
 	curl_multi_setopt(multi->curl, CURLMOPT_SOCKETDATA, multi);
 	curl_multi_setopt(multi->curl, CURLMOPT_TIMERFUNCTION, on_timer);
 	curl_multi_setopt(multi->curl, CURLMOPT_TIMERDATA, multi);
+	/* Later versions let connections say goodbye behind a transfer's end: those count, too. */
+	curl_multi_setopt(multi->curl, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections_most);
 	return multi;
 }
 

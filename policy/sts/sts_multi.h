@@ -15,7 +15,8 @@ struct sts_multi;
 
 /* on_done removes (and frees) its transfer. */
 struct sts_multi *sts_multi_new(struct tlsio_loop *loop,
-	void (*on_done)(void *ctx, CURL *easy, CURLcode code), void *ctx, struct err *err);
+	void (*on_done)(void *ctx, CURL *easy, CURLcode code), void *ctx, long connections_most,
+	struct err *err);
 /* All transfers removed before. Accepts NULL, sets NULL. */
 void sts_multi_free(struct sts_multi **multi);
 int sts_multi_add(struct sts_multi *multi, CURL *easy, struct err *err);

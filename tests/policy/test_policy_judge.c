@@ -267,6 +267,11 @@ static void accepts_only_the_names_of_the_rule(void **state)
 	peer.matched_name = ".example.net";
 	policy_judge_peer(&r, HOST, &peer, &j);
 	expect(&j, POLICY_PASS, POLICY_REASON_NONE, true, NULL);
+	/* Matched by a name of another demand on the same handshake: ours are looked for again. */
+	peer.matched_name = "another.example";
+	policy_judge_peer(&r, HOST, &peer, &j);
+	expect(&j, POLICY_PASS, POLICY_REASON_NONE, true, NULL);
+	names[1] = (char *)(uintptr_t) ".example.com";
 	peer.matched_name = HOST; /* matched, but nobody asked for this name */
 	policy_judge_peer(&r, HOST, &peer, &j);
 	expect(&j, POLICY_REFUSE, POLICY_REASON_CERTIFICATE_HOST_MISMATCH, false,

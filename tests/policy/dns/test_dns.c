@@ -188,7 +188,7 @@ static void D1_bogus_is_a_failure_and_says_why(void **state)
 		const struct dns_answer *a = ask(f, "www.tampered.example", DNS_A);
 		expect(a, DNS_FAILED, DNS_BOGUS);
 		assert_int_equal(a->count, 0);
-		if (i == 0 && !strstr(a->why, "signature verification failed"))
+		if (i == 0 && !strstr(a->why, "signature")) /* words of libunbound */
 			fail_msg("%s", a->why);
 		assert_true(a->why[0] != '\0');
 	}
