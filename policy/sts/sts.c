@@ -19,6 +19,7 @@ enum {
 	RECORD_MOST_S = 86400,	  /* nor more seldom than policies are refreshed */
 	ABSENCE_MOST_S = 1800,	  /* "no such record" may be a domain that is about to begin */
 	REFRESH_TICK_MS = 60000,
+	FLUSH_AGAIN_MS = 10000, /* after trouble with the disk */
 	REFRESH_PER_TICK = 100,
 	RUNS_OUT_S = 2 * 86400,	  /* an enforced policy that cannot be fetched: said from here on */
 };
@@ -61,6 +62,7 @@ struct sts {
 	struct list steps;
 	struct tlsio_turn turn;
 	struct tlsio_timer refresh;
+	struct tlsio_timer flush_again; /* running: the disk rests */
 };
 
 struct sts_question {
@@ -429,7 +431,14 @@ static void on_end_of_turn(void *ctx)
 		look(d);
 		rest_if_idle(d);
 	}
-	sts_cache_flush(sts->cache);
+	if (!tlsio_timer_is_active(&sts->flush_again) && !sts_cache_flush(sts->cache))
+		tlsio_timer_start(&sts->flush_again, FLUSH_AGAIN_MS);
+}
+
+static void on_flush_again(void *ctx)
+{
+	struct sts *sts = ctx;
+	tlsio_turn_request(&sts->turn);
 }
 
 /* --- refresh ------------------------------------------------------------------------------------- */
@@ -471,6 +480,7 @@ struct sts *sts_new(struct tlsio_loop *loop, struct dns *dns, const struct sts_s
 	list_init(&sts->steps);
 	tlsio_turn_init(&sts->turn, loop, on_end_of_turn, sts);
 	tlsio_timer_init(&sts->refresh, loop, on_refresh, sts);
+	tlsio_timer_init(&sts->flush_again, loop, on_flush_again, sts);
 	sts->cache = sts_cache_open(settings->cache, cache_mode, (size_t)settings->entries_most,
 		on_cache_warning, sts, err);
 	if (sts->cache)
@@ -492,6 +502,7 @@ void sts_free(struct sts **psts)
 	if (!sts)
 		return;
 	tlsio_timer_stop(&sts->refresh);
+	tlsio_timer_stop(&sts->flush_again);
 	tlsio_turn_cancel(&sts->turn);
 	HASH_ITER (hh, sts->domains, d, next) {
 		assert(list_is_empty(&d->questions)); /* whoever asks cancels */

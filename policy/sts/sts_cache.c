@@ -311,11 +311,11 @@ static int write_all(struct sts_cache *cache, struct err *err)
 	return sts_cache_file_commit(cache->file, err);
 }
 
-void sts_cache_flush(struct sts_cache *cache)
+bool sts_cache_flush(struct sts_cache *cache)
 {
 	struct err err = { 0 };
 	if (!cache->file || list_is_empty(&cache->dirty))
-		return;
+		return true;
 	int result = write_all(cache, &err);
 	if (result < 0 && sts_cache_file_undo(cache->file)) {
 		mark_all_dirty(cache);
@@ -327,7 +327,7 @@ void sts_cache_flush(struct sts_cache *cache)
 		if (!cache->is_in_trouble)
 			cache->on_warning(cache->ctx, err.text);
 		cache->is_in_trouble = true;
-		return;
+		return false;
 	}
 	cache->is_in_trouble = false;
 	LIST_EACH_SAFE (node, &cache->dirty) {
@@ -336,6 +336,7 @@ void sts_cache_flush(struct sts_cache *cache)
 		if (row->is_gone)
 			free_row(row);
 	}
+	return true;
 }
 
 /* --- what is due --------------------------------------------------------------------------------- */

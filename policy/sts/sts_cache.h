@@ -61,8 +61,9 @@ bool sts_cache_get(struct sts_cache *cache, const char *domain, struct sts_cache
  * is not kept, with a warning. */
 void sts_cache_put(struct sts_cache *cache, const char *domain, const struct sts_cache_entry *entry);
 /* Writes what was put since, in one transaction; for the end of a turn. Disk trouble is a warning:
- * memory has it, and the next flush tries again. */
-void sts_cache_flush(struct sts_cache *cache);
+ * memory has it, and the next flush tries again. Costs all that waits, and up to 0.1 s where somebody
+ * else holds the file: after a false (not all is on the disk) let some time pass. */
+bool sts_cache_flush(struct sts_cache *cache);
 /* The domains with a live policy used within STS_CACHE_UNUSED_S that are due for refresh, those due
  * longest first. Returns how many. */
 size_t sts_cache_due(struct sts_cache *cache, int64_t now_s, size_t most,

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -792,6 +793,42 @@ static void a_policy_the_full_cache_does_not_take_is_used_all_the_same(void **st
 
 /* --- restarts ------------------------------------------------------------------------------------ */
 
+static bool is_on_disk(struct fixture *f, const char *path)
+{
+	struct sts_cache_entry entry = { 0 };
+	struct sts_cache *beside =
+		sts_cache_open(path, STS_CACHE_READ_ONLY, 100, on_warning, f, NULL);
+	bool is_there = sts_cache_get(beside, "a.example", &entry);
+	sts_policy_unref(&entry.policy);
+	sts_cache_close(&beside);
+	return is_there;
+}
+
+static void a_disk_in_trouble_is_tried_again_in_a_while_not_at_each_turn(void **state)
+{
+	struct fixture *f = *state;
+	sqlite3 *db;
+	char folder[] = "/tmp/test-sts-XXXXXX", path[80];
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/sts.db", folder);
+	sts_free(&f->sts);
+	f->settings.cache = strdup(path);
+	begin(f);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	learn(f, ENFORCE);
+	assert_int_equal(f->warnings, 1);
+	assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	assert_int_equal(mode_of(ask_now(f)), POLICY_STS_ENFORCE);
+	assert_false(is_on_disk(f, path)); /* that turn left it alone */
+	fake_loop_advance(f->loop, 11000);
+	assert_true(is_on_disk(f, path)); /* though nobody asked anything */
+	sts_free(&f->sts);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 static void a_restart_forgets_neither_policies_nor_failures(void **state)
 {
 	struct fixture *f = *state;
@@ -893,6 +930,7 @@ int main(void)
 		TEST(testing_and_none_run_out_without_a_word),
 		TEST(a_flood_of_domains_is_fetched_at_a_bounded_rate),
 		TEST(a_policy_the_full_cache_does_not_take_is_used_all_the_same),
+		TEST(a_disk_in_trouble_is_tried_again_in_a_while_not_at_each_turn),
 		TEST(a_restart_forgets_neither_policies_nor_failures),
 		TEST(a_cache_that_cannot_be_opened_is_an_error),
 	};

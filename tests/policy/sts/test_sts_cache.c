@@ -419,14 +419,14 @@ static void a_locked_file_is_a_warning_and_written_later(void **state)
 	assert_int_equal(sqlite3_open(p->path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
 	put(cache, "a.example", ENFORCE, NOW_S);
-	sts_cache_flush(cache);
-	sts_cache_flush(cache);
+	assert_false(sts_cache_flush(cache));
+	assert_false(sts_cache_flush(cache));
 	assert_int_equal(p->warnings, 1); /* said once */
 	assert_non_null(strstr(p->warning, "cannot be written"));
 	assert_int_equal(mode_of(cache, "a.example"), POLICY_STS_ENFORCE);
 	assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
-	sts_cache_flush(cache);
+	assert_true(sts_cache_flush(cache));
 	struct sts_cache *reader = open_as(p, STS_CACHE_READ_ONLY, 10);
 	assert_int_equal(mode_of(reader, "a.example"), POLICY_STS_ENFORCE);
 	sts_cache_close(&reader);
