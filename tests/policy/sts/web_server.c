@@ -27,7 +27,7 @@ struct web_server {
 	struct str answer;
 	enum web_end end;
 	int trickle_ms;
-	unsigned count, now, most;
+	unsigned count;
 	char request[2000];
 	char name[300];
 };
@@ -75,7 +75,6 @@ bool web_server_enter_private_network(void)
 
 static void end_connection(struct connection *c, bool is_orderly)
 {
-	c->server->now--;
 	list_remove(&c->link);
 	tlsio_timer_stop(&c->timer);
 	if (is_orderly)
@@ -151,8 +150,6 @@ static void on_accept(void *ctx, int fd, const struct netaddr *local, const stru
 	(void)remote;
 	c->server = server;
 	server->count++;
-	if (++server->now > server->most)
-		server->most = server->now;
 	c->stream = tlsio_stream_new(server->loop, tlsio_transport_socket(server->loop, fd), &limits,
 		&stream_events, c);
 	tlsio_timer_init(&c->timer, server->loop, go_on, c);
@@ -235,11 +232,6 @@ void web_server_say(struct web_server *server, struct str answer, enum web_end e
 unsigned web_server_connections(const struct web_server *server)
 {
 	return server->count;
-}
-
-unsigned web_server_most_at_once(const struct web_server *server)
-{
-	return server->most;
 }
 
 const char *web_server_request(const struct web_server *server)

@@ -31,7 +31,6 @@ void web_server_say(struct web_server *server, struct str answer, enum web_end e
 void web_server_stop_listening(struct web_server *server);
 
 unsigned web_server_connections(const struct web_server *server);
-unsigned web_server_most_at_once(const struct web_server *server);
 /* The last complete request, and the name asked for in its TLS (SNI). */
 const char *web_server_request(const struct web_server *server);
 const char *web_server_name(const struct web_server *server);
