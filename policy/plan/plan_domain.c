@@ -149,6 +149,7 @@ static void add_host(struct plan_domain *d, const char *name, unsigned preferenc
 		.preference = preference,
 		.port = d->port,
 		.may_be_address = d->is_alone,
+		.is_by_mx = d->kind == POLICY_BY_MX,
 		/* For people also what a rule or an exception leaves out: what it is that it lifts. */
 		.uses_dane = d->rule->uses_dane || d->wants_evidence,
 		.next_hop = d->is_mx_secure ? d->next_hop : NULL,

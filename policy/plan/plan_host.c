@@ -7,6 +7,7 @@
 #include "libtlsio/base/mem.h"
 #include "policy/plan/plan_host_parts.h"
 #include "policy/policy_domain.h"
+#include "policy/sts/sts_address.h"
 
 bool plan_host_is_address(const char *name, uint16_t port, struct netaddr *ret)
 {
@@ -105,6 +106,14 @@ static void end_without_address(struct plan_host *host)
 	const struct family *failed = f[0].result == DNS_FAILED ? &f[0]
 		: f[1].result == DNS_FAILED			? &f[1]
 								: NULL;
+	if (host->parts->refused.family != NETADDR_NONE) {
+		char ip[NETADDR_TEXT_BYTES];
+		snprintf(text, sizeof(text), "host %s has no address that leads away from this "
+			"machine (%s): mail would come back to us, or go nowhere", host->name,
+			netaddr_format_ip(&host->parts->refused, ip));
+		end_out(host, POLICY_REASON_NONE, text);
+		return;
+	}
 	if (!failed) {
 		bool is_there = f[0].result == DNS_NO_DATA || f[1].result == DNS_NO_DATA;
 		snprintf(text, sizeof(text), is_there ? "host %s has no address"
@@ -146,6 +155,14 @@ static void on_addresses(struct plan_host *host)
 		plan_host_find_dane(host, is_secure, canonical);
 }
 
+/* Whoever owns a domain says where its mail goes, but not to our own doors or nowhere. */
+static bool leads_away(const struct netaddr *a)
+{
+	bool is_link_local = a->family == NETADDR_IPV4 ? a->bytes[0] == 169 && a->bytes[1] == 254
+						       : a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+	return !netaddr_is_loopback(a) && !is_link_local && !sts_address_objection(a, true);
+}
+
 static void read_addresses(struct family *f, const struct dns_answer *answer, uint16_t port)
 {
 	size_t bytes = f->type == DNS_A ? 4 : 16;
@@ -157,7 +174,10 @@ static void read_addresses(struct family *f, const struct dns_answer *answer, ui
 		a->family = f->type == DNS_A ? NETADDR_IPV4 : NETADDR_IPV6;
 		a->port = port;
 		memcpy(a->bytes, answer->records[i].data.at, bytes);
-		f->count++;
+		if (f->host->parts->is_by_mx && !leads_away(a))
+			f->host->parts->refused = *a;
+		else
+			f->count++;
 	}
 }
 
@@ -273,6 +293,7 @@ struct plan_host *plan_host_new(const struct plan_host_setup *setup)
 	p->dns = setup->dns;
 	p->port = setup->port;
 	p->uses_dane = setup->uses_dane;
+	p->is_by_mx = setup->is_by_mx;
 	p->next_hop = setup->next_hop;
 	p->next_hop_canonical = setup->next_hop_canonical;
 	p->is_own_reference = setup->is_own_reference;

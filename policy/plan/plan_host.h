@@ -38,6 +38,7 @@ struct plan_host_setup {
 	uint16_t port;
 	bool may_be_address; /* the next hop itself; an MX record must not name one (RFC 5321 5.1) */
 	bool uses_dane;
+	bool is_by_mx; /* found by DNS alone: addresses of our own machine are not taken */
 	/* Further reference names besides the TLSA base domain (RFC 7672 3.2.2). Borrowed; NULL: none. */
 	const char *next_hop;
 	const char *next_hop_canonical;

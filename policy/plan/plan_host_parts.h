@@ -24,7 +24,8 @@ struct family {
 struct plan_host_parts {
 	struct dns *dns;
 	uint16_t port;
-	bool uses_dane, is_own_reference;
+	bool uses_dane, is_own_reference, is_by_mx;
+	struct netaddr refused; /* an address that was not taken; family NONE: none */
 	const char *next_hop, *next_hop_canonical;
 	void (*on_over)(void *ctx);
 	void *ctx;

@@ -178,6 +178,41 @@ static void D2_an_address_look_up_that_fails_puts_out_that_host_only(void **stat
 	assert_int_equal(plan->expires_s - plan->made_s, 30);
 }
 
+static void addresses_of_this_machine_are_not_taken_from_mx_records(void **state)
+{
+	static const char *const bad[] = { "127.0.0.1", "127.9.9.9", "0.0.0.0", "169.254.1.1", "224.0.0.1",
+		"255.255.255.255" };
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char text[100];
+		fake_dns_set(w.dns, "example.org", DNS_MX, DNS_INSECURE, "10 here.example|20 good.example");
+		fake_dns_set(w.dns, "here.example", DNS_A, DNS_INSECURE, bad[i]);
+		fake_dns_set(w.dns, "here.example", DNS_AAAA, DNS_INSECURE, i % 2 ? "::1" : "fe80::1");
+		snprintf(text, sizeof(text), "10.0.0.1|%s", bad[i]); /* networks of our own are */
+		fake_dns_set(w.dns, "good.example", DNS_A, DNS_INSECURE, text);
+		fake_dns_set_none(w.dns, "good.example", DNS_AAAA, DNS_NO_DATA, DNS_INSECURE);
+		plan_service_forget(w.service, "example.org");
+		const struct policy_plan *plan = world_plan(&w, "example.org");
+		assert_int_equal(plan->state, POLICY_PLAN_READY);
+		assert_null(plan->hosts[0].requirement);
+		assert_says(plan->hosts[0].text, "no address that leads away from this machine");
+		assert_non_null(plan->hosts[1].requirement);
+		assert_int_equal(plan->hosts[1].address_count, 1);
+		assert_int_equal(plan->hosts[1].addresses[0].bytes[0], 10);
+	}
+}
+
+static void an_operator_may_name_a_host_of_this_machine(void **state)
+{
+	const struct policy_question question = { .kind = POLICY_BY_HOST, .rule_domain = "example.org",
+		.next_hop = "here.example", .port = 25, .wants_evidence = true };
+	(void)state;
+	fake_dns_set(w.dns, "here.example", DNS_A, DNS_SECURE, "127.0.0.1");
+	fake_dns_set_none(w.dns, "here.example", DNS_AAAA, DNS_NO_DATA, DNS_SECURE);
+	fake_dns_set_none(w.dns, "_25._tcp.here.example", DNS_TLSA, DNS_NO_NAME, DNS_SECURE);
+	assert_int_equal(world_plan_for(&w, &question)->hosts[0].address_count, 1);
+}
+
 static void D2_one_family_that_fails_does_not_block_the_host(void **state)
 {
 	(void)state;
@@ -325,6 +360,8 @@ int main(void)
 		TEST(D2_an_mx_look_up_that_fails_delays_the_whole_domain),
 		TEST(D2_a_bogus_mx_set_is_told_as_such),
 		TEST(D2_an_address_look_up_that_fails_puts_out_that_host_only),
+		TEST(addresses_of_this_machine_are_not_taken_from_mx_records),
+		TEST(an_operator_may_name_a_host_of_this_machine),
 		TEST(D2_one_family_that_fails_does_not_block_the_host),
 		TEST(a_host_without_address_is_out),
 		TEST(D6_without_mx_records_the_domain_itself_is_the_host),
