@@ -1,6 +1,7 @@
-/* postern-policyd: the policy brain as a process: plans for posternd's workers and posternctl.
+/* postern-policyd: the policy brain as a process: plans for posternd's workers and posternctl, and in
+ * other words for Postfix and Sendmail.
  *
- * Joins: config (what is wished), brain (who answers), policy/door (who asks), supervise (started by
+ * Joins: config (what is wished), brain (who answers), policy/door and socketmap (who asks), supervise (started by
  * posternd) or a small life of its own (beside another MTA). Decides nothing itself.
  */
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include "smtpd/brain.h"
 #include "smtpd/check_config.h"
 #include "smtpd/config/config.h"
+#include "smtpd/socketmap/socketmap_server.h"
 #include "smtpd/supervise/supervise_child.h"
 #include "smtpd/supervise/supervise_directories.h"
 #include "smtpd/supervise/supervise_seat.h"
@@ -32,6 +34,8 @@ struct policyd {
 	struct config *config;
 	struct brain *brain;
 	struct door_server *door;
+	struct socketmap_sockets *sockets; /* alone: opened before the user changes */
+	struct socketmap_server *socketmap;
 	long descriptors;
 	int check; /* the last result that was logged; -1 none */
 	/* alone */
@@ -70,16 +74,43 @@ static void on_checked(void *ctx, enum dns_check_result result, const char *word
 	door_server_set_check(p->door, (int)result, words);
 }
 
+static void log_sockets(const struct config *config)
+{
+	for (size_t i = 0; i < config->socketmap.count; i++) {
+		struct log_line l;
+		log_begin(&l, LOG_LEVEL_INFO, "socketmap-listen");
+		log_text(&l, "address", config->socketmap.all[i].text);
+		log_end(&l);
+	}
+}
+
+/* Takes sockets. */
+static void use_sockets(struct policyd *p, struct socketmap_sockets *sockets)
+{
+	socketmap_sockets_unref(&p->sockets);
+	p->sockets = sockets;
+	socketmap_server_listen(p->socketmap, sockets);
+	log_sockets(p->config);
+}
+
 /* Takes config, in any case. */
 static int begin(struct policyd *p, struct config *config, int listen_fd, struct err *err)
 {
 	p->config = config;
 	p->check = -1;
-	p->descriptors = process_raise_descriptors(DESCRIPTORS_WANTED); /* the resolver counts on them */
-	p->brain = brain_new(p->loop, config, STS_CACHE_READ_WRITE, &brain_events, p, err);
-	if (!p->brain)
+	/* As who we are by now: a port from 1024 up, a folder of ours; alone they are open already. */
+	struct socketmap_sockets *sockets =
+		socketmap_sockets_open(&config->socketmap, p->sockets, err);
+	if (!sockets)
 		return -1;
+	p->brain = brain_new(p->loop, config, STS_CACHE_READ_WRITE, &brain_events, p, err);
+	if (!p->brain) {
+		socketmap_sockets_unref(&sockets);
+		return -1;
+	}
 	p->door = door_server_new(p->loop, listen_fd, brain_plans(p->brain));
+	p->socketmap = socketmap_server_new(p->loop, brain_plans(p->brain));
+	use_sockets(p, sockets);
 	brain_check(p->brain, on_checked, p);
 	return 0;
 }
@@ -96,7 +127,10 @@ static void log_reload(const struct policyd *p, const char *because)
 /* Takes config, in any case. On failure all stays as it was. */
 static int change(struct policyd *p, struct config *config, const char *because, struct err *err)
 {
-	if (brain_reload(p->brain, config, err) < 0) {
+	struct socketmap_sockets *sockets =
+		socketmap_sockets_open(&config->socketmap, p->sockets, err);
+	if (!sockets || brain_reload(p->brain, config, err) < 0) {
+		socketmap_sockets_unref(&sockets);
 		config_unref(&config);
 		return -1;
 	}
@@ -104,6 +138,8 @@ static int change(struct policyd *p, struct config *config, const char *because,
 	config_unref(&p->config);
 	p->config = config;
 	door_server_set_service(p->door, brain_plans(p->brain));
+	socketmap_server_set_service(p->socketmap, brain_plans(p->brain));
+	use_sockets(p, sockets);
 	brain_check(p->brain, on_checked, p);
 	log_reload(p, because);
 	return 0;
@@ -112,6 +148,8 @@ static int change(struct policyd *p, struct config *config, const char *because,
 static void end(struct policyd *p)
 {
 	door_server_free(&p->door);
+	socketmap_server_free(&p->socketmap);
+	socketmap_sockets_unref(&p->sockets);
 	brain_free(&p->brain);
 	config_unref(&p->config);
 }
@@ -240,7 +278,10 @@ static int open_place(struct policyd *p, const struct config *config,
 		if (failed)
 			return -1;
 	}
-	return supervise_seat_take(&p->seat, config->run_directory, NAME, SOCKET, identity, err);
+	if (supervise_seat_take(&p->seat, config->run_directory, NAME, SOCKET, identity, err) < 0)
+		return -1;
+	p->sockets = socketmap_sockets_open(&config->socketmap, NULL, err);
+	return p->sockets ? 0 : -1;
 }
 
 static int settle(struct policyd *p, struct config *config, struct err *err)

@@ -29,6 +29,7 @@
 #include "smtpd/sched/sched_settings.h"
 #include "smtpd/session/session.h"
 #include "smtpd/session/session_settings.h"
+#include "smtpd/socketmap/socketmap_settings.h"
 #include "smtpd/spool/spool_settings.h"
 
 /* Where bytes of files come from: the disk, or what the supervisor sent. */
@@ -83,11 +84,13 @@ struct config {
 	struct policy_rules *rules;
 	struct policy_inbound *inbound;
 	struct milter_settings milter; /* socket NULL: no section `milter` */
+	struct socketmap_settings socketmap;
 	struct dns_settings dns;
 	struct sts_settings sts;
 	struct tlsio_trust *sts_trust; /* config_sts_authority */
 	uint8_t sts_sha256[32];
-	/* Some mail goes by MX or DANE, so plans are needed; or there are no listeners. */
+	/* Some mail goes by MX or DANE, so plans are needed; or another MTA asks; or there are no
+	 * listeners. */
 	bool wants_policyd;
 	struct config_authority *authorities;
 	size_t authority_count;

@@ -59,12 +59,30 @@ static int read_authority(struct config_loading *l, cfg_t *section, struct err *
 	return result;
 }
 
+static int read_socketmap(struct config_loading *l, struct err *err)
+{
+	struct socketmap_settings *settings = &l->config->socketmap;
+	for (unsigned i = 0; i < cfg_size(l->cfg, "socketmap"); i++) {
+		cfg_t *section = cfg_getnsec(l->cfg, "socketmap", i);
+		if (socketmap_settings_add(settings, section, err) < 0)
+			return -1;
+		if (socketmap_settings_is_open(&settings->all[i]))
+			config_loading_warn(l,
+				"%s:%d: socketmap \"%s\" can be asked from other machines: whoever asks sees "
+				"your rules, and the answers travel in clear; better 127.0.0.1",
+				section->filename, section->line, settings->all[i].text);
+	}
+	return 0;
+}
+
 int config_brain_read(struct config_loading *l, struct err *err)
 {
 	cfg_t *resolver = cfg_getsec(l->cfg, "resolver"), *sts = cfg_getsec(l->cfg, "mta-sts");
 	struct config *config = l->config;
+	if (read_socketmap(l, err) < 0)
+		return -1;
 	config->wants_policyd = l->has_mx_route || (l->has_dane_rule && l->has_host_route) ||
-		config->listener_count == 0;
+		config->listener_count == 0 || config->socketmap.count > 0;
 	if (dns_settings_read(resolver, &config->dns, err) < 0 ||
 		sts_settings_read(sts, &config->sts, err) < 0)
 		return -1;

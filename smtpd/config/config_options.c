@@ -10,6 +10,7 @@
 #include "smtpd/relay/relay_settings.h"
 #include "smtpd/sched/sched_settings.h"
 #include "smtpd/session/session_settings.h"
+#include "smtpd/socketmap/socketmap_settings.h"
 #include "smtpd/spool/spool_settings.h"
 
 static cfg_opt_t listen_options[] = {
@@ -79,6 +80,7 @@ cfg_opt_t *config_options(void)
 		CFG_SEC("exception", policy_settings_exception_options(), titled),
 		CFG_SEC("resolver", dns_settings_options(), CFGF_NONE),
 		CFG_SEC("mta-sts", sts_settings_options(), CFGF_NONE),
+		CFG_SEC("socketmap", socketmap_settings_options(), titled),
 		CFG_SEC("route", route_options, titled),
 		CFG_SEC("relay", relay_options(), CFGF_NONE),
 		CFG_SEC("session", session_settings_options(), CFGF_NONE),

@@ -1,6 +1,5 @@
 #include "smtpd/socketmap/socketmap_request.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "libtlsio/base/netaddr.h"
@@ -10,7 +9,7 @@ enum { SMTP_PORT = 25 };
 static void refuse(struct socketmap_request *r, const char *why)
 {
 	r->kind = SOCKETMAP_REFUSE;
-	snprintf(r->text, sizeof(r->text), "%s", why);
+	r->why = why;
 }
 
 static bool read_map(struct str name, enum socketmap_map *ret)

@@ -25,7 +25,7 @@ enum socketmap_map {
 enum socketmap_request_kind {
 	SOCKETMAP_ASK,	     /* for a plan */
 	SOCKETMAP_NOT_FOUND, /* at once: ".example.org" (a parent), or no name of a domain */
-	SOCKETMAP_REFUSE,    /* text says why */
+	SOCKETMAP_REFUSE,    /* why says why */
 };
 
 struct socketmap_request {
@@ -34,7 +34,7 @@ struct socketmap_request {
 	enum policy_question_kind question;
 	char next_hop[POLICY_DOMAIN_BYTES]; /* in its one form, or an address */
 	uint16_t port;
-	char text[160];
+	const char *why; /* a literal */
 };
 
 void socketmap_request_read(struct str payload, struct socketmap_request *ret);

@@ -70,7 +70,7 @@ static void read_stream(struct str in)
 			assert(r.next_hop[0] && r.next_hop[0] != '.' && r.port);
 			answer(&r, payload);
 		} else if (r.kind == SOCKETMAP_REFUSE)
-			assert(str_is_ascii(str_of(r.text)) && r.text[0]);
+			assert(r.why && str_is_ascii(str_of(r.why)));
 		in = str_skip(in, used);
 	}
 }

@@ -288,6 +288,11 @@ static const struct {
 		"is the same address as listen \"0.0.0.0:25\"" },
 	{ "listen { tls = off }", "\"listen\" needs a title: write  listen \"name\" { ... }" },
 	{ "listen = x", "\"listen\" is a section" },
+	{ "socketmap \"localhost\" { }", ":2: in socketmap \"localhost\": " },
+	{ "socketmap \"unix:a/b\" { }", "begins with no slash" },
+	{ "socketmap \"127.0.0.1\" { }\nsocketmap \"127.0.0.1:8642\" { }",
+		":3: in socketmap \"127.0.0.1:8642\": is the same as socketmap \"127.0.0.1\" above" },
+	{ "socketmap \"/a\" { }\nsocketmap \"unix:/a\" { }", "is the same as" },
 	{ "user x { }", "\"user\" is no section: write  user = value" },
 	{ "session \"x\" { }", "\"session\" has no title" },
 	{ "user = {a}", "\"user\" takes one value" },
@@ -509,6 +514,25 @@ static void a_file_without_listeners_is_for_policyd_alone(void **state)
 	config_unref(&c);
 }
 
+static void socketmap_addresses_are_read_and_want_policyd(void **state)
+{
+	(void)state;
+	struct config *c = load_good(LISTEN "route \"*\" { to = \"smtp 192.0.2.1:25\" }\n"
+		"socketmap \"127.0.0.1\" { }\nsocketmap \"[::1]:9000\" { }\n"
+		"socketmap \"unix:/run/maps/sock\" { }");
+	assert_int_equal(c->socketmap.count, 3);
+	assert_int_equal(c->socketmap.all[0].address.port, 8642);
+	assert_int_equal(c->socketmap.all[1].address.port, 9000);
+	assert_string_equal(c->socketmap.all[2].path, "/run/maps/sock");
+	assert_true(c->wants_policyd);
+	assert_false(has_warning(c, "socketmap"));
+	config_unref(&c);
+	c = load_good(LISTEN "route \"*\" { to = \"smtp 192.0.2.1:25\" }");
+	assert_int_equal(c->socketmap.count, 0);
+	assert_false(c->wants_policyd);
+	config_unref(&c);
+}
+
 static void a_full_hostname_is_needed(void **state)
 {
 	(void)state;
@@ -591,6 +615,8 @@ static void warns_of_what_is_probably_not_meant(void **state)
 		{ LISTEN "domain \"a.example\" { outbound { require = dane-only } }\n"
 			 "route \"a.example\" { to = \"smtp 192.0.2.1:25\" }",
 			"an address has no TLSA records" },
+		{ LISTEN "\nsocketmap \"0.0.0.0:8642\" { }",
+			":4: socketmap \"0.0.0.0:8642\" can be asked from other machines" },
 		{ LISTEN "\nexception \"a.example\" { require = may reason = x until = \"2020-02-29\" }",
 			":4: the exception for \"a.example\" is over (until 2020-02-29)" },
 	};
@@ -894,6 +920,7 @@ int main(void)
 		cmocka_unit_test(refuses_with_place_cause_and_remedy),
 		cmocka_unit_test(a_milter_reads_the_same_rules),
 		cmocka_unit_test(a_file_without_listeners_is_for_policyd_alone),
+		cmocka_unit_test(socketmap_addresses_are_read_and_want_policyd),
 		cmocka_unit_test(a_full_hostname_is_needed),
 		cmocka_unit_test(a_file_cut_off_inside_a_section_is_refused),
 		cmocka_unit_test(included_files_are_parts_of_one),

@@ -159,7 +159,7 @@ static void the_manual_describes_no_section_that_does_not_exist(void **state)
 		if (!has_section(config_options(), str_skip(line, 4)))
 			fail_msg("%.*s", STR_ARGS(line));
 	}
-	assert_int_equal(count, 21);
+	assert_int_equal(count, 22);
 }
 
 /* The example with every setting switched on. */
@@ -232,9 +232,11 @@ static void the_example_works_as_it_is_and_with_all_switched_on(void **state)
 	switch_on(&all);
 	config = load(buf_str(&all));
 	assert_int_equal(config->listener_count, 3);
-	/* Its date will be over one day. */
+	/* Its date will be over one day; and this machine has no roots. */
 	for (char **w = config->warnings; *w; w++)
-		assert_non_null(strstr(*w, "the exception for \"partner.example\""));
+		if (!strstr(*w, "the exception for \"partner.example\"") &&
+			!strstr(*w, "this machine has no roots"))
+			fail_msg("%s", *w);
 	assert_non_null(config->present);
 	config_unref(&config);
 	buf_release(&all);

@@ -18,7 +18,7 @@ static void expect(const char *text, enum policy_question_kind question, const c
 {
 	struct socketmap_request r = read_text(text);
 	if (r.kind != SOCKETMAP_ASK)
-		fail_msg("%s is not asked: %s", text, r.text);
+		fail_msg("%s is not asked: %s", text, r.why ? r.why : "");
 	if (r.question != question || r.port != port)
 		fail_msg("%s: question %d, port %u", text, r.question, r.port);
 	assert_string_equal(r.next_hop, next_hop);
@@ -29,7 +29,7 @@ static void expect_kind(const char *text, enum socketmap_request_kind kind)
 	struct socketmap_request r = read_text(text);
 	if (r.kind != kind)
 		fail_msg("%s: %d", text, r.kind);
-	assert_int_equal(kind == SOCKETMAP_REFUSE, r.text[0] != '\0');
+	assert_int_equal(kind == SOCKETMAP_REFUSE, r.why != NULL);
 }
 
 static void C10_C11_the_maps_have_names(void **state)
