@@ -28,6 +28,7 @@
 #define NAME "postern-policyd"
 #define SOCKET "policyd.sock"
 #define DESCRIPTORS_WANTED 65536
+#define CHECK_AGAIN_MS 60000 /* while the network is not there yet, nothing can be said */
 
 struct policyd {
 	struct tlsio_loop *loop;
@@ -37,6 +38,7 @@ struct policyd {
 	struct socketmap_sockets *sockets; /* alone: opened before the user changes */
 	struct socketmap_server *socketmap;
 	long descriptors;
+	struct tlsio_timer check_again;
 	int check; /* the last result that was logged; -1 none */
 	/* alone */
 	const char *config_path;
@@ -72,6 +74,16 @@ static void on_checked(void *ctx, enum dns_check_result result, const char *word
 		log_check(result, words);
 	p->check = (int)result;
 	door_server_set_check(p->door, (int)result, words);
+	if (result == DNS_CHECK_UNKNOWN)
+		tlsio_timer_start(&p->check_again, CHECK_AGAIN_MS);
+	else
+		tlsio_timer_stop(&p->check_again);
+}
+
+static void on_check_again(void *ctx)
+{
+	struct policyd *p = ctx;
+	brain_check(p->brain, on_checked, p);
 }
 
 static void log_sockets(const struct config *config)
@@ -98,6 +110,8 @@ static int begin(struct policyd *p, struct config *config, int listen_fd, struct
 {
 	p->config = config;
 	p->check = -1;
+	tlsio_timer_init(&p->check_again, p->loop, on_check_again, p);
+	p->descriptors = process_raise_descriptors(DESCRIPTORS_WANTED); /* the resolver counts on them */
 	/* As who we are by now: a port from 1024 up, a folder of ours; alone they are open already. */
 	struct socketmap_sockets *sockets =
 		socketmap_sockets_open(&config->socketmap, p->sockets, err);
@@ -147,6 +161,8 @@ static int change(struct policyd *p, struct config *config, const char *because,
 
 static void end(struct policyd *p)
 {
+	if (p->brain)
+		tlsio_timer_stop(&p->check_again);
 	door_server_free(&p->door);
 	socketmap_server_free(&p->socketmap);
 	socketmap_sockets_unref(&p->sockets);
