@@ -218,6 +218,7 @@ int brain_reload(struct brain *b, struct config *config, struct err *err)
 	b->parts = parts;
 	if (b->check)
 		start_check(b);
-	tlsio_timer_start(&b->sweep, SWEEP_MS);
+	if (!tlsio_timer_is_active(&b->sweep)) /* reload after reload must not put it off */
+		tlsio_timer_start(&b->sweep, SWEEP_MS);
 	return 0;
 }
