@@ -1,5 +1,6 @@
 """postern-policyd: beside posternd's workers, and alone beside another MTA."""
 import os
+import re
 import shutil
 import signal
 import socket
@@ -204,6 +205,7 @@ def it_lives_alone_too(place):
 	process, config, program = _alone(place)
 	path = place.path("run/policyd.sock")
 	check(b"postern-policyd" in _greeting(path), "it greets")
+	check(re.search(r"descriptors=[1-9]\d{2,}", place.log("alone")), "it has descriptors", place.log("alone"))
 	if os.geteuid() == 0:
 		check(os.stat(f"/proc/{process.pid}").st_uid != 0, "it is not root any more")
 	second = place.start("second", [program, "-c", config])
