@@ -146,6 +146,11 @@ int check_config(const char *path)
 		printf("  listens on      %s, %s\n",
 			netaddr_format(&config->listeners[i].address, address),
 			tls_words(&config->listeners[i]));
+	if (config->milter.socket)
+		printf("  milter          %s; mail that does not meet a rule: %s%s%s\n", config->milter.socket,
+			policy_inbound_mode_name(config->milter.mode),
+			config->milter.header ? "; header " : "",
+			config->milter.header ? config->milter.header : "");
 	print_mail(config);
 	config_unref(&config);
 	return EXIT_SUCCESS;

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 srcdir = os.path.abspath(os.environ.get("srcdir") or os.path.join(os.path.dirname(__file__), "..", ".."))
-PROGRAMS = ["smtpd/posternd", "smtpd/posternctl", "smtpd/postern-policyd"]
+PROGRAMS = ["smtpd/posternd", "smtpd/posternctl", "smtpd/postern-policyd", "smtpd/postern-milter"]
 passed, failed = 0, 0
 
 
@@ -36,6 +36,11 @@ def check_program(path):
 		# What strangers steer (DNS, HTTPS, a database of what they said) stays out of the mail path.
 		found = re.findall(r"lib(?:unbound|curl|sqlite)\S*", libraries)
 		check("posternd loads no libunbound, libcurl or SQLite", " ".join(found[:3]))
+	if name != "postern-milter":
+		check(f"{name} does not load libmilter", "it does" if "libmilter" in libraries else "")
+	else:
+		found = re.findall(r"lib(?:unbound|curl|sqlite)\S*", libraries)
+		check("postern-milter loads no libunbound, libcurl or SQLite", " ".join(found[:3]))
 	check(f"{name} does not load libgnutls-dane",
 	      "it does" if "libgnutls-dane" in libraries else "")
 	header = output("readelf", "-hlWd", path)
