@@ -178,6 +178,17 @@ static void wait_a_little(struct worker_delivery *d, const struct relay_result *
 	free(waiting);
 }
 
+/* A machine that was off for a week finds its mail too old and itself not ready: that mail still gets
+ * its try. Only at twice its time it is given up without one. */
+static bool is_long_expired(const struct worker_rooms *rooms, const struct spool_envelope *e)
+{
+	const struct sched_settings *settings = &rooms->config->sched;
+	bool is_bounce = (e->flags & SPOOL_FLAG_BOUNCE) != 0;
+	int64_t grace_s = (is_bounce ? settings->give_up_bounce_ms : settings->give_up_ms) / 1000;
+	return sched_backoff_is_expired(settings, tlsio_loop_time_s(rooms->loop),
+		e->received_s + grace_s, is_bounce);
+}
+
 void worker_delivery_settle(struct worker_delivery *d, const struct relay_result *result)
 {
 	if (result->was_withdrawn) {
@@ -189,7 +200,7 @@ void worker_delivery_settle(struct worker_delivery *d, const struct relay_result
 	bool is_expired = sched_backoff_is_expired(&rooms->config->sched,
 		tlsio_loop_time_s(rooms->loop), e->received_s,
 		(e->flags & SPOOL_FLAG_BOUNCE) != 0);
-	if (result->was_unready && !is_expired) {
+	if (result->was_unready && !is_long_expired(rooms, e)) {
 		wait_a_little(d, result);
 		return;
 	}

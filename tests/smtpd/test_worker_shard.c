@@ -626,11 +626,23 @@ static void while_policyd_is_down_no_attempt_is_counted_and_the_next_is_near(voi
 	assert_kept(p, id, 1, begin_s + 3000, begin_s + 4000);
 }
 
-static void mail_too_old_is_given_up_though_policyd_is_down(void **state)
+static void mail_too_old_still_gets_its_try_when_policyd_is_up_again(void **state)
 {
 	struct place *p = *state;
 	begin(p, BY_MX);
 	p->age_s = 6 * 86400;
+	int64_t begin_s = tlsio_loop_time_s(p->loop);
+	uint64_t id = put(p, "s@back.test", 0, "one@x.test", NULL);
+	settle(p);
+	assert_true(logged(p, "postern-policyd does not answer"));
+	assert_kept(p, id, 0, begin_s + 9, begin_s + 30);
+}
+
+static void mail_twice_too_old_is_given_up_though_policyd_is_down(void **state)
+{
+	struct place *p = *state;
+	begin(p, BY_MX);
+	p->age_s = 11 * 86400;
 	put(p, "s@back.test", 0, "one@x.test", NULL);
 	wait_for(p, &p->b, "DATA");
 	settle(p);
@@ -696,7 +708,8 @@ int main(void)
 		T(mail_goes_by_the_plan_of_its_domain),
 		T(a_rule_that_came_while_policyd_was_asked_is_obeyed),
 		T(while_policyd_is_down_no_attempt_is_counted_and_the_next_is_near),
-		T(mail_too_old_is_given_up_though_policyd_is_down),
+		T(mail_too_old_still_gets_its_try_when_policyd_is_up_again),
+		T(mail_twice_too_old_is_given_up_though_policyd_is_down),
 		T(a_drain_does_not_wait_for_policyd),
 		T(a_domain_that_takes_no_mail_bounces_at_once),
 	};
