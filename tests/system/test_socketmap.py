@@ -1,0 +1,287 @@
+"""postern-policyd asked by Postfix's own client of socketmap, beside what Postern's relay decides of the same domains."""
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+
+import test_hops
+from internet import Internet, host_ip
+from place import check, test, wait_for
+from postern import Postern
+from test_hops import World
+
+PORT = 8642
+NOTHING = "NOTFOUND"
+TEMP = "TEMP"
+
+
+def _secure(*names):
+	return f"secure match={':'.join(names)} servername=hostname"
+
+
+class _Maps:
+	"""postmap -q, and the protocol by hand."""
+
+	def __init__(self, place, address=f"inet:127.0.0.1:{PORT}"):
+		self.place, self.address = place, address
+		self.folder = os.path.dirname(place.write("postfix/main.cf", "compatibility_level = 3.6\n"))
+
+	def ask(self, key, map="postfix"):
+		done = subprocess.run(["postmap", "-c", self.folder, "-q", key, f"socketmap:{self.address}:{map}"],
+				      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+		if done.returncode == 0:
+			return done.stdout.strip()
+		for words, answer in (("temporary error", TEMP), ("permanent error", "PERM")):
+			if words in done.stderr:
+				return answer
+		check(not done.stderr, "no other trouble", done.stderr)
+		return NOTHING
+
+	def __call__(self, table, map="postfix"):
+		wrong = []
+		for key, wanted in table.items():
+			said = self.ask(key, map)
+			if said != wanted:
+				wrong.append(f"{map} {key}: {said}; wanted {wanted}")
+		check(not wrong, f"{len(wrong)} of {len(table)} answers are wrong", *wrong)
+
+
+def _netstring(text):
+	return f"{len(text.encode())}:{text},".encode()
+
+
+def _connect():
+	s = socket.create_connection(("127.0.0.1", PORT), 60)
+	s.settimeout(60)
+	return s
+
+
+def _read(s, count):
+	"""That many answers."""
+	got, found = b"", []
+	while True:
+		while b":" in got and len(found) < count:
+			length, rest = got.split(b":", 1)
+			if len(rest) <= int(length):
+				break
+			check(rest[int(length):int(length) + 1] == b",", "a comma", rest[:80])
+			found.append(rest[:int(length)].decode())
+			got = rest[int(length) + 1:]
+		if len(found) == count:
+			check(not got, "no more than that", got)
+			return found
+		more = s.recv(65536)
+		check(more, "the connection stays", found, got)
+		got += more
+
+
+def _start(w):
+	w.net.open()
+	folder = w.place.path("state")
+	w.postern = Postern(w.place, workers=1, routes={**w.routes, "*": "mx"}, rules=w.rules, retry={"first": "1h"},
+			    sections=w.exceptions + f'mta-sts {{ cache = "{folder}/mta-sts.db" fetch-timeout = "5s" }}\n'
+			    f'socketmap "127.0.0.1:{PORT}" {{ }}\n').start()
+	w.postern.wait_for_log("socketmap-listen")
+	return _Maps(w.place)
+
+
+def _agree(w, maps):
+	"""What the relay did is no more and no less than what Postfix is told. Mail that went in clear may go in clear;
+	mail that stayed has an answer by which it stays."""
+	strict = ("dane-only", "secure", "verify", "encrypt", "fingerprint", "dane", TEMP)
+	wrong = []
+	for domain, outcome, _, _, tls, _, _ in w.rows:
+		answer = maps.ask(domain)
+		level = answer.split()[0]
+		if (tls is False and level not in (NOTHING, "may", "none", "dane")) or \
+				(outcome == "deferred" and level not in strict) or \
+				(outcome == "delivered" and answer == TEMP) or (outcome == "failed" and answer != NOTHING):
+			wrong.append(f"{domain}: {outcome}, tls {tls}; but {answer}")
+	check(not wrong, "both doors agree", *wrong)
+
+
+@test(weight=45)
+def dane_is_told(place):
+	w = World(place)
+	test_hops._dane(w)
+	maps = _start(w)
+	test_hops._play(w)
+	only = ("ee.org", "other-key.org", "ta.org", "ta-name.org", "ee-expired.org", "dane-clear.org", "cname.org",
+		"forged-one.org", "EE.org", "ee.org:25", "ee.org.", "[mx.ee.org]", "[MX.ee.org]:25")
+	some = ("unusable.org", "unusable-clear.org", "hosted.net", "forged-all.org", "one-of-three.org", "silent-one.org")
+	none = ("insecure.org", "implicit.org", "no-mail.org", "nowhere.org", "nothing-there.org", ".org", ".ee.org",
+		"[11.5.0.1]", "11.5.0.1", "[IPv6:2001:db8::1]:25", "ee.org:26")
+	table = {**dict.fromkeys(only, "dane-only"), **dict.fromkeys(some, "dane"), **dict.fromkeys(none, NOTHING),
+		 "all-broken.org": TEMP, "signatures-expired.org": TEMP, "ee.org:moon": "PERM"}
+	maps(table)
+	maps(table, "postfix-tlsrpt")
+	_agree(w, maps)
+	check(maps.ask("ee.org", "no-such-map") == "PERM", "an unknown map")
+	with _connect() as s:  # Sendmail does DANE by itself, and waits for 5 s
+		s.sendall(_netstring("sts ee.org") + _netstring("sts silent-one.org") + _netstring("sts all-broken.org"))
+		said = _read(s, 3)
+		check(said[:2] == ["NOTFOUND "] * 2 and said[2].startswith("TEMP "), "Sendmail", said)
+	w.postern.stop()
+
+
+@test(weight=45)
+def mta_sts_is_told(place):
+	w = World(place)
+	test_hops._sts(w)
+	maps = _start(w)
+	test_hops._play(w)
+	policies = {name: _secure("mx." + name) for name in ("sts.org", "sts-name.org", "sts-expired.org", "sts-clear.org",
+							     "sts-two.org")}
+	policies.update({"sts-mx.org": _secure("elsewhere.example"), "sts-wildcard.org": _secure(".sts-wildcard.org")})
+	table = {**policies, "both.org": "dane-only", "dane-first.org": "dane-only", "sts-testing.org": NOTHING,
+		 "sts-none.org": NOTHING, "[mx.sts.org]": NOTHING, "sts.org:25": _secure("mx.sts.org")}
+	table.update({name: NOTHING for name in w.net.zones if name.startswith("web-")})
+	maps(table)
+	_agree(w, maps)
+	report = (" policy_type=sts policy_domain={0} mx_host_pattern={1} {{ policy_string = version: STSv1 }} "
+		  "{{ policy_string = mode: {2} }} {{ policy_string = mx: {1} }} {{ policy_string = max_age: 86400 }}")
+	maps({"sts.org": policies["sts.org"] + report.format("sts.org", "mx.sts.org", "enforce"),
+	      "sts-wildcard.org": policies["sts-wildcard.org"] +
+	      report.format("sts-wildcard.org", "*.sts-wildcard.org", "enforce"),
+	      "sts-testing.org": "may" + report.format("sts-testing.org", "mx.sts-testing.org", "testing"),
+	      "both.org": "dane-only", "sts-none.org": NOTHING}, "postfix-tlsrpt")
+	with _connect() as s:
+		s.sendall(b"".join(_netstring(f"sts {d}") for d in ("sts.org", "both.org", "sts-testing.org", "web-type.org")))
+		said = _read(s, 4)
+		check(said == ["OK " + _secure("mx.sts.org"), "OK " + _secure("mx.both.org"), "NOTFOUND ", "NOTFOUND "],
+		      "what Sendmail is told", said)
+	w.postern.stop()
+
+
+@test(weight=30)
+def rules_and_exceptions_are_told(place):
+	w = World(place)
+	w.domain("sts.org", state="unsigned")
+	w.policy("sts.org", "mx.sts.org")
+	test_hops._rules(w)
+	w.rules["named.org"] = 'require = verify names = { "a.example", ".b.example" }'
+	w.rules["pinned.org"] = f'require = verify key-pins = {{ "sha256:{"0a" * 32}" }}'
+	w.rules["own.org"] = f'require = verify authority = "{w.net.ca}"'
+	w.rules["never.org"] = "require = none"
+	w.rules["low.org"] = "require = may"
+	for name in ("named.org", "pinned.org", "own.org", "never.org", "low.org"):
+		w.domain(name, certificate=None, state="unsigned")
+	maps = _start(w)
+	test_hops._play(w)
+	maps({"at-13.org": "encrypt protocols=>=TLSv1.3", "dane-only.org": "dane-only", "excepted.org": "may",
+	      "without-dane.org": "encrypt", "verify.org": _secure("verify.org", ".verify.org"),
+	      "verify-elsewhere.org": _secure("verify-elsewhere.org", ".verify-elsewhere.org"),
+	      "sts.org": _secure("mx.sts.org"), "never.org": "none", "low.org": "may",
+	      "named.org": "verify match=a.example:.b.example servername=hostname",
+	      "pinned.org": "fingerprint match=" + ":".join(["0A"] * 32) + " servername=hostname",
+	      "own.org": _secure("own.org", ".own.org") + f" {{ tafile = {w.net.ca} }}"})
+	w.rows = [r for r in w.rows if r[0] != "smart.example"]  # a route of ours, which Postfix would have as well
+	_agree(w, maps)
+	w.postern.stop()
+
+
+def _small(place):
+	"""One domain of each kind, without mail hosts behind."""
+	w = World(place)
+	for name in ("sts.org", "gone.org"):
+		w.net.mx_zone(name, [(10, "mx", host_ip(1))], state="unsigned")
+		w.policy(name, "mx." + name)
+	w.net.mx_zone("plain.org", [(10, "mx", host_ip(2))], state="unsigned")
+	return w
+
+
+@test(weight=12)
+def a_policy_in_force_outlives_its_domain_and_a_restart(place):
+	w = _small(place)
+	maps = _start(w)
+	maps({"gone.org": _secure("mx.gone.org"), "plain.org": NOTHING})
+	pid = wait_for(w.postern.policyd_pid, "postern-policyd runs")
+	# From now on nobody answers for any domain.
+	os.kill(pid, signal.SIGKILL)
+	for name, process in place.processes:
+		if name in ("nsd-zones", "nsd-top"):
+			process.kill()
+	def is_back():
+		found = w.postern.policyd_pid()
+		return found if found and found != pid else None
+	wait_for(is_back, "it is started again")
+	wait_for(lambda: w.postern.log().count("socketmap-listen") == 2, "and listens again")
+	check(maps.ask("gone.org") == _secure("mx.gone.org"), "the policy is in force")
+	w.postern.stop()
+
+
+@test(weight=12)
+def thousands_of_idle_slow_and_mad_clients_disturb_nobody(place):
+	w = _small(place)
+	maps = _start(w)
+	maps({"sts.org": _secure("mx.sts.org")})
+	_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+	resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 10000), most))
+	crowd = [_connect() for _ in range(min(most, 10000) * 4 // 10)]
+	for i, s in enumerate(crowd):
+		if i % 3 == 1 and i > len(crowd) // 2:
+			s.sendall(b"14:postfix sts")
+		elif i % 3 == 2 and i > len(crowd) // 2:  # some are gone already
+			s.sendall(os.urandom(20).replace(b":", b"x") + b"x")
+	deaf = _connect()
+	deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+	deaf.settimeout(0.2)
+	try:
+		while True:
+			deaf.sendall(_netstring("postfix sts.org") * 1000)
+	except TimeoutError:
+		pass
+	with _connect() as s:
+		s.sendall(_netstring("postfix sts.org") * 5000)
+		check(set(_read(s, 5000)) == {"OK " + _secure("mx.sts.org")}, "5000 answers")
+	last, _, mad = crowd[len(crowd) // 3 * 3 - 3:len(crowd) // 3 * 3]
+	told = mad.recv(200)
+	check(b":PERM this is no request" in told, "the mad one is told", told)
+	last.sendall(_netstring("postfix plain.org"))
+	check(_read(last, 1) == ["NOTFOUND "], "the idle one is served")
+	if len(crowd) > 3500:
+		check(crowd[0].recv(1) == b"", "the longest idle made room")
+	deaf.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+	for s in [deaf, *crowd]:
+		s.close()
+	maps({"sts.org": _secure("mx.sts.org")})
+	w.postern.stop()
+
+
+@test(weight=10)
+def alone_it_listens_where_the_file_says(place):
+	net = Internet(place)
+	net.mx_zone("plain.org", [(10, "mx", host_ip(1))], state="unsigned")
+	net.open()
+	path = place.path("maps.sock")
+	def write(port, level):
+		user = 'user = "nobody"\n' if os.geteuid() == 0 else ""
+		place.write("alone.conf", f'hostname = "mx.postern.test"\nrun-directory = "{place.path("run")}"\n{user}'
+			    f'mta-sts {{ cache = "{place.path("state/mta-sts.db")}" }}\nresolver {{ check = {{}} }}\n'
+			    f'socketmap "127.0.0.1:{port}" {{ }}\nsocketmap "{path}" {{ }}\n'
+			    f'domain "plain.org" {{ outbound {{ require = {level} }} }}\n')
+	low = 700 if os.geteuid() == 0 else 7000
+	write(low, "encrypt")
+	process = place.start("alone", [place.build() + "/smtpd/postern-policyd", "-c", place.path("alone.conf")])
+	wait_for(lambda: "policyd-start" in place.log("alone"), lambda: place.log("alone"))
+	_Maps(place, f"inet:127.0.0.1:{low}")({"plain.org": "encrypt"})
+	_Maps(place, f"unix:{path}")({"plain.org": "encrypt"})
+	write(PORT, "none")
+	process.send_signal(signal.SIGHUP)
+	wait_for(lambda: "policyd-reload" in place.log("alone"), lambda: place.log("alone"))
+	_Maps(place)({"plain.org": "none"})
+	_Maps(place, f"unix:{path}")({"plain.org": "none"})
+	try:
+		socket.create_connection(("127.0.0.1", low), 5)
+		check(False, "the old port is closed")
+	except ConnectionRefusedError:
+		pass
+	if os.geteuid() == 0:
+		write(700, "may")  # not any more: it is nobody now
+		process.send_signal(signal.SIGHUP)
+		wait_for(lambda: "reload-failed" in place.log("alone"), lambda: place.log("alone"))
+		check("cannot listen on 127.0.0.1:700" in place.log("alone"), "it says which", place.log("alone"))
+		_Maps(place)({"plain.org": "none"})
+	check(place.end(process) == 0, "it ends well", place.log("alone"))
