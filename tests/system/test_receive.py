@@ -225,6 +225,34 @@ domain "secret.test" { inbound { require = "tls"
 
 
 @test
+def inbound_rules_know_recipients_ciphers_and_modes(place):
+	postern, hop = _postern(place, sections="""
+domain "hop.test" { inbound-recipients { require = tls mode = tempfail } }
+domain "watch.test" { inbound { require = tls mode = report } }
+domain "strong.test" { inbound { minimum-bits = 256 } }
+domain "strange.test" { inbound { ciphers = { "*CCM*" } } }
+""")
+	with postern.client() as c:
+		c.command("MAIL FROM:<f@client.test>", 250)
+		reply = c.command("RCPT TO:<to@hop.test>")
+		check(reply.startswith("451 4.7.0 Must issue a STARTTLS command first: our rule for mail to hop.test"),
+		      "in clear: come again", reply)
+		c.command("RSET", 250)
+		c.command("MAIL FROM:<f@watch.test>", 250)
+		postern.wait_for_log('inbound-report .*rule=".*watch.test.*reason="Must issue')
+	with postern.client(tls=True) as c:
+		c.command("MAIL FROM:<f@strong.test>", 250)
+		c.command("RSET", 250)
+		reply = c.command("MAIL FROM:<f@strange.test>")
+		check(reply.startswith("554 5.7.0 Our rule for mail from strange.test does not admit the cipher TLS_AES_"),
+		      "another cipher", reply)
+		c.mail("f@watch.test", "to@hop.test", "Subject: s\r\n\r\n.\r\n")
+	wait_for(lambda: hop.messages, "delivered")
+	check(postern.log().count("inbound-report") == 1, "reported once", postern.log()[-2000:])
+	postern.stop()
+
+
+@test
 def starttls_is_offered_once_and_forgets_everything(place):
 	postern, _ = _postern(place)
 	with Client(place.ip, postern.port) as c:
