@@ -67,12 +67,14 @@ static bool write_authority(struct buf *into, const struct policy_requirement *r
 {
 	if (!r->trust_name || strcmp(r->trust_name, "system") == 0)
 		return true;
-	if (r->trust_name[0] != '/' || !is_fit_for_braces(str_of(r->trust_name))) {
+	struct str path = str_of(r->trust_name);
+	/* Braces around a value are for Postfix 3.10 and later. */
+	if (path.at[0] != '/' || !is_fit_for_braces(path) || strpbrk(path.at, " ,")) {
 		*why = "the rule's authority has a path that cannot be told: write one that begins "
-		       "with a slash, without braces";
+		       "with a slash, without spaces, commas and braces";
 		return false;
 	}
-	buf_printf(into, " { tafile = %s }", r->trust_name);
+	buf_printf(into, " tafile=%s", path.at);
 	return true;
 }
 

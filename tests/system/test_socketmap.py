@@ -1,13 +1,19 @@
 """postern-policyd asked by Postfix's own client of socketmap, beside what Postern's relay decides of the same domains."""
+import base64
+import hashlib
 import os
 import resource
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 
 import test_hops
+from client import Client
+from fakehop import FakeHop
 from internet import Internet, host_ip
+from peers import Postfix
 from place import check, test, wait_for
 from postern import Postern
 from test_hops import World
@@ -176,7 +182,7 @@ def rules_and_exceptions_are_told(place):
 	      "sts.org": _secure("mx.sts.org"), "never.org": "none", "low.org": "may",
 	      "named.org": "verify match=a.example:.b.example servername=hostname",
 	      "pinned.org": "fingerprint match=" + ":".join(["0A"] * 32) + " servername=hostname",
-	      "own.org": _secure("own.org", ".own.org") + f" {{ tafile = {w.net.ca} }}"})
+	      "own.org": _secure("own.org", ".own.org") + f" tafile={w.net.ca}"})
 	w.rows = [r for r in w.rows if r[0] != "smart.example"]  # a route of ours, which Postfix would have as well
 	_agree(w, maps)
 	w.postern.stop()
@@ -285,3 +291,72 @@ def alone_it_listens_where_the_file_says(place):
 		check("cannot listen on 127.0.0.1:700" in place.log("alone"), "it says which", place.log("alone"))
 		_Maps(place)({"plain.org": "none"})
 	check(place.end(process) == 0, "it ends well", place.log("alone"))
+
+
+# ---- a Postfix that delivers ---------------------------------------------------------------------------
+
+
+def _spki(place, certificate):
+	"""sha256 of the key, as a key pin wants it."""
+	key = place.run(["openssl", "x509", "-noout", "-pubkey", "-in", certificate[0]])
+	body = "".join(line for line in key.splitlines() if "-" not in line)
+	return "sha256:" + hashlib.sha256(base64.b64decode(body)).hexdigest()
+
+
+@test(weight=15)
+def every_word_is_understood_by_a_real_postfix(place):
+	ca = place.ca()  # once: it is another each time
+	good, other = place.certificate("good", "mx.good.example"), place.certificate("other", "mx.other.example")
+	own = f'require = verify authority = "{ca}"'
+	foreign = place.ca("foreign")
+	rows = [  # rule, what the host has, delivered: how; or stays: why
+		('require = encrypt minimum = "TLS1.3"', {}, "TLSv1.3", None),
+		('require = encrypt minimum = "TLS1.3"', {"maximum": ssl.TLSVersion.TLSv1_2}, None, "TLS"),
+		("require = encrypt", {"certificate": None}, None, "TLS is required"),
+		(own + ' names = { "mx.good.example" }', {}, "TLS", None),
+		(own + ' names = { ".good.example", "else.example" }', {}, "TLS", None),
+		(own.replace(ca, foreign) + ' names = { "mx.good.example" }', {}, None, "not verified"),
+		(own + ' names = { "mx.good.example" }', {"certificate": other}, None, "not verified"),
+		('require = verify names = { "mx.good.example" }', {}, None, "not verified"),
+		(f'require = verify key-pins = {{ "{_spki(place, good)}", "{_spki(place, other)}" }}', {}, "TLS", None),
+		(f'require = verify key-pins = {{ "{_spki(place, other)}" }}', {}, None, "not verified"),
+		("require = none", {}, "clear", None),
+		("require = may", {}, "TLS", None),
+		("require = may", {"certificate": None}, "clear", None),
+	]
+	port, maps = place.free_port(), place.free_port()
+	hops, rules, transports = [], "", ""
+	for i, (rule, options, _, _) in enumerate(rows):
+		ip = f"{place.ip.rsplit('.', 1)[0]}.{200 + i}"
+		hops.append(FakeHop(ip, **{"certificate": good, "port": port, **options}))
+		rules += f'domain "{ip}" {{ outbound {{ {rule} }} }}\n'
+		transports += f"d{i}.test smtp:[{ip}]:{port}\n"
+	user = 'user = "nobody"\n' if os.geteuid() == 0 else ""
+	config = place.write("alone.conf", f'hostname = "mx.postern.test"\nrun-directory = "{place.path("run")}"\n{user}'
+			     f'mta-sts {{ cache = "" }}\nresolver {{ check = {{}} forward = {{ "{place.ip}@{place.free_port()}" }} '
+			     f'timeout = "1s" }}\nsocketmap "{place.ip}:{maps}" {{ }}\n{rules}')
+	place.start("alone", [place.build() + "/smtpd/postern-policyd", "-c", config])
+	wait_for(lambda: "policyd-start" in place.log("alone"), lambda: place.log("alone"))
+	postfix = Postfix(place, extra="virtual_mailbox_domains =\nmaximal_backoff_time = 300s\nsmtp_tls_loglevel = 1\n"
+		f"transport_maps = texthash:{place.write('transport', transports)}\n"
+		f"smtp_tls_policy_maps = socketmap:inet:{place.ip}:{maps}:postfix\n")
+	with Client(place.ip, postfix.port) as c:
+		for i in range(len(rows)):
+			c.mail("from@client.test", f"to@d{i}.test", "Subject: x\r\n\r\nx\r\n")
+	def log():
+		with open(postfix.folder + "/maillog") as f:
+			return f.read()
+	def line(i):
+		found = [l for l in log().splitlines() if f"to=<to@d{i}.test>" in l and "status=" in l]
+		return found[0] if found else ""
+	wait_for(lambda: all(line(i) for i in range(len(rows))), lambda: log()[-3000:], 60)
+	unknown = [l for l in log().splitlines() if "configuration problem" in l or "attribute" in l]
+	check(not unknown, "every word is known", *unknown)
+	wrong = []
+	for i, (rule, _, how, why) in enumerate(rows):
+		came = [m.tls or "clear" for m in hops[i].messages]
+		is_good = len(came) == 1 and (how == came[0] or (how == "TLS" and came[0] != "clear")) if how else \
+			not came and "status=deferred" in line(i) and why in line(i)
+		if not is_good:
+			wrong.append(f"{rule}: wanted {how or why}: {came} {line(i)}")
+	check(not wrong, "Postfix does as it is told", *wrong)

@@ -162,9 +162,9 @@ static const struct row levels[] = {
 	{ "not proven", { .rule = POLICY_LEVEL_VERIFY, .is_tls13 = true },
 		"OK secure match=example.org:.example.org servername=hostname protocols=>=TLSv1.3", NULL,
 		"OK secure match=example.org:.example.org servername=hostname" },
-	{ "authority", { .rule = POLICY_LEVEL_VERIFY, .authority = "/etc/own, ca.pem",
+	{ "authority", { .rule = POLICY_LEVEL_VERIFY, .authority = "/etc/own=ca.pem",
 			       .names = { "a.example" } },
-		"OK verify match=a.example servername=hostname { tafile = /etc/own, ca.pem }", NULL,
+		"OK verify match=a.example servername=hostname tafile=/etc/own=ca.pem", NULL,
 		"NOTFOUND " },
 	{ "pins", { .rule = POLICY_LEVEL_VERIFY, .pins = { PIN, PIN } },
 		"OK fingerprint match=" PIN_WORDS "|" PIN_WORDS " servername=hostname", NULL,
@@ -200,6 +200,10 @@ static void an_authority_that_cannot_be_told_is_an_error(void **state)
 	(void)state;
 	expect_start(&from, "PERM ");
 	from.authority = "/etc/{own}.pem";
+	expect_start(&from, "PERM ");
+	from.authority = "/etc/own ca.pem";
+	expect_start(&from, "PERM ");
+	from.authority = "/etc/own,ca.pem";
 	expect_start(&from, "PERM ");
 	from.authority = "/etc/own\n.pem";
 	expect_start(&from, "PERM ");
