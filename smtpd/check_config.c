@@ -103,6 +103,12 @@ static void print_brain(const struct config *config)
 	printf("\n");
 }
 
+static void print_socketmap(const struct config *config)
+{
+	for (size_t i = 0; i < config->socketmap.count; i++)
+		printf("  %-15s %s\n", "socketmap", config->socketmap.all[i].text);
+}
+
 static void print_mail(const struct config *config)
 {
 	struct lines routes = { .label = "route" }, rules = { .label = "rule" };
@@ -114,6 +120,7 @@ static void print_mail(const struct config *config)
 	policy_rules_each(config->rules, print_exception, &exceptions);
 	print_rest(&exceptions);
 	print_brain(config);
+	print_socketmap(config);
 }
 
 int check_config(const char *path)
