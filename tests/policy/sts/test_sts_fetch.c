@@ -32,6 +32,7 @@ struct fixture {
 	struct sts_settings settings;
 	struct sts_fetcher *fetcher;
 	unsigned over;
+	unsigned without_turn; /* of them */
 	unsigned most; /* fetches that had a connection at the same time */
 	int mode; /* of the policy; -1: failed */
 	enum policy_reason reason;
@@ -94,6 +95,7 @@ static void on_over(void *ctx, const struct sts_fetched *result)
 	unsigned now = f->server ? web_server_connections(f->server) - f->over : 0;
 	f->most = now > f->most ? now : f->most;
 	f->over++;
+	f->without_turn += strstr(result->why, "no turn to ask " HOST) != NULL;
 	f->mode = result->policy ? (int)result->policy->mode : -1;
 	f->reason = result->reason;
 	snprintf(f->why, sizeof(f->why), "%s", result->why);
@@ -542,7 +544,7 @@ static void who_gets_no_turn_is_told(void **state)
 	for (int i = 0; i < 51; i++)
 		sts_fetch_start(f->fetcher, "a.example", false, on_over, f);
 	run(f, 51);
-	assert_non_null(strstr(f->why, "no turn to ask " HOST));
+	assert_in_range(f->without_turn, 1, 11); /* whichever ends last */
 	assert_int_equal(fake_dns_in_flight(f->dns), 0);
 }
 
