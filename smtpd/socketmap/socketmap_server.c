@@ -257,13 +257,13 @@ static void refuse(struct client *c, const char *why)
 /* All whole requests that are there. The client may be gone on return. */
 static void take_requests(struct client *c)
 {
-	struct str in = tlsio_stream_input(c->stream), payload;
+	struct str payload;
 	size_t used, all = 0;
 	int found = 0;
 	bool may = true;
 	while ((may = may_ask(c)) &&
-		(found = socketmap_netstring_split(str_skip(in, all), SOCKETMAP_REQUEST_BYTES_MOST,
-			 &payload, &used, NULL)) > 0) {
+		(found = socketmap_netstring_split(str_skip(tlsio_stream_input(c->stream), all),
+			 SOCKETMAP_REQUEST_BYTES_MOST, &payload, &used, NULL)) > 0) {
 		take(c, payload);
 		all += used;
 	}
@@ -272,7 +272,7 @@ static void take_requests(struct client *c)
 		refuse(c, "this is no request: a netstring of at most 10000 bytes is wanted");
 		return;
 	}
-	bool has_rest = may && all < in.length;
+	bool has_rest = may && all < tlsio_stream_input(c->stream).length;
 	if (all) {
 		tlsio_stream_consume(c->stream, all);
 		note_use(c);
