@@ -187,6 +187,67 @@ begin retry
 		return found
 
 
+class Sendmail:
+	"""An MTA with STARTTLS, unpacked beside the system; hands all mail on to `hop`."""
+
+	def __init__(self, place, hop, certificate=None, mc="", name="sendmail"):
+		root = PEERS + "/sendmail"
+		binary = root + "/usr/libexec/sendmail/sendmail"
+		check(os.path.exists(binary), "Sendmail is not unpacked: contrib/packages --install test")
+		self.place, self.folder = place, place.path(name)
+		self.ip, self.port = place.ip, place.free_port()
+		chain, key = certificate or place.certificate(name, "sendmail.test")
+		keys = f"/run/postern-{name}-{os.getpid()}"  # it trusts no files below /tmp
+		place.cleanups.append(lambda: place.run(as_root(["rm", "-rf", keys])))
+		place.run(as_root(["install", "-d", keys]))
+		for source, target in ((chain, "chain"), (key, "key"), (place.path("keys", "ca.pem"), "ca")):
+			place.run(as_root(["install", "-m", "600", source, f"{keys}/{target}.pem"]))
+		os.makedirs(self.folder + "/queue")
+		place.run(as_root(["chown", "-R", "root", self.folder]))
+		cf = root + "/usr/share/sendmail/cf"
+		place.write(name + "/services", "hosts files\naliases files\n")
+		place.write(name + "/sendmail.mc", f"""
+include(`{cf}/m4/cf.m4')dnl
+OSTYPE(`linux')dnl
+define(`confPID_FILE', `{self.folder}/pid')dnl
+define(`QUEUE_DIR', `{self.folder}/queue')dnl
+define(`STATUS_FILE', `{self.folder}/statistics')dnl
+define(`confCONTROL_SOCKET_NAME', `')dnl
+define(`confSERVICE_SWITCH_FILE', `{self.folder}/services')dnl
+define(`confHOSTS_FILE', `/etc/hosts')dnl
+undefine(`ALIAS_FILE')dnl
+define(`confDOMAIN_NAME', `sendmail.test')dnl
+define(`confDEF_USER_ID', `65534:65534')dnl
+define(`confDELIVERY_MODE', `background')dnl
+define(`confTO_IDENT', `0')dnl
+define(`confTO_RESOLVER_RETRANS', `1s')dnl
+define(`confTO_RESOLVER_RETRY', `1')dnl
+define(`confBAD_RCPT_THROTTLE', `0')dnl
+define(`confLOG_LEVEL', `14')dnl
+define(`confCACERT', `{keys}/ca.pem')dnl
+define(`confCACERT_PATH', `{keys}')dnl
+define(`confSERVER_CERT', `{keys}/chain.pem')dnl
+define(`confSERVER_KEY', `{keys}/key.pem')dnl
+define(`confDONT_BLAME_SENDMAIL', `GroupWritableDirPathSafe,GroupReadableKeyFile')dnl
+define(`SMART_HOST', `relay:[{hop.ip}]')dnl
+define(`RELAY_MAILER_ARGS', `TCP $h {hop.port}')dnl
+DAEMON_OPTIONS(`Port={self.port}, Addr={self.ip}, Name=MTA')dnl
+FEATURE(`no_default_msa')dnl
+FEATURE(`nocanonify')dnl
+FEATURE(`accept_unresolvable_domains')dnl
+FEATURE(`promiscuous_relay')dnl
+{mc}
+MAILER(`smtp')dnl
+""")
+		place.write(name + "/sendmail.cf", place.run(
+			f"m4 -D_CF_DIR_={cf}/ {self.folder}/sendmail.mc 2>{self.folder}/m4.log", shell=True))
+		self.process = place.start(name, as_root([
+			"unshare", "-u", "sh", "-c", f"hostname sendmail.test && exec {binary} -bD -C{self.folder}/sendmail.cf "
+			f"-X{self.folder}/traffic"]))
+		place.logs.append(self.folder + "/traffic")
+		place.wait_for_port(self.port, self.process)
+
+
 class Dovecot:
 	"""LMTP on a unix socket, delivering to Maildirs."""
 

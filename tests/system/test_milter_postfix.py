@@ -217,6 +217,21 @@ def P8_what_comes_from_the_machine_itself_is_exempt(place):
 
 
 @test(weight=10)
+def daemons_by_name_and_port(place):
+	milter, postfix = _house(place)
+	for title in (f":{postfix.port}", "postfix.test"):
+		milter.rules = f'daemon "{title}" {{ inbound {{ require = tls }} }}\ndaemon ":1" {{ inbound {{ require = certificate }} }}'
+		milter.configure()
+		milter.reload()
+		with _client(postfix) as c:
+			said = c.command("MAIL FROM:<a@b.example>")
+			check(said.startswith("530") and title.lstrip(":") in said, "refused", said)
+		with _client(postfix, NEW) as c:
+			c.command("MAIL FROM:<a@b.example>", 250)
+	milter.stop()
+
+
+@test(weight=10)
 def a_unix_socket_serves_postfix(place):
 	milter = Milter(place, RULES, f'exempt = {{}} header = "{HEADER}" socket-group = "postfix"', unix=True).start()
 	postfix = _postfix(place, milter)
