@@ -28,17 +28,17 @@ const char *policy_inbound_mode_name(enum policy_inbound_mode mode);
 
 struct policy_inbound_demand {
 	bool requires_tls;
+	/* Each of the rest implies TLS. */
 	enum tlsio_version minimum;	/* 0 = any (1.2 is the floor) */
-	/* Each of these implies TLS. */
 	unsigned minimum_bits;		/* of the cipher's key; 0 any */
 	char **ciphers;			/* policy_cipher patterns, any of; none given: all */
 	size_t cipher_count;
 	char **refused_ciphers;
 	size_t refused_cipher_count;
 	/* One of the names (CA-verified) or one of the pins (the leaf's key); with neither given
-	 * any CA-verified certificate. A minimum or a certificate implies TLS. */
+	 * any CA-verified certificate. */
 	bool requires_certificate;
-	char **names;			/* with requires_certificate: SAN dNSNames, any of */
+	char **names;			/* SAN dNSNames, any of; at a milter the common name */
 	size_t name_count;
 	struct policy_pin *pins;
 	size_t pin_count;

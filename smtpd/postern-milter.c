@@ -163,7 +163,9 @@ static void on_ended(void *ctx)
 	tlsio_loop_stop(p->loop);
 }
 
-/* The signals stay with this thread: libmilter's would take HUP for an end. */
+/* The signals stay with this thread: libmilter's own would take HUP for an end. (It waits for them, too;
+ * the kernel prefers this one, unless another signal is just on its way here. Then libmilter ends, we end
+ * with a failure, and the service manager starts us again.) */
 static int start_thread(struct program *p, struct err *err)
 {
 	sigset_t all, before;

@@ -5,6 +5,7 @@ import signal
 import stat
 import struct
 import threading
+import time
 
 from milter import (ADDHDRS, ALL_ACTIONS, ALL_STEPS, CHGHDRS, NAME, NOBODY, NODATA, NOEOH, NOHDRS, NOHELO, NOUNKNOWN,
 		    NR_CONN, NR_HDR, QUARANTINE, SETSYMLIST, Milter, Mta, tls)
@@ -222,6 +223,49 @@ def requiretls_needs_tls(place):
 		    b"REQUIRETLS")
 		_is(mta.mail("a@b.example", "REQUIRETLS", macros=tls("TLSv1.2")), "c")
 		_is(mta.mail("a@b.example", "SIZE=100", "XREQUIRETLS"), "c")
+	milter.stop()
+
+
+@test
+def L1_percent_signs_come_through(place):
+	milter = Milter(place, 'domain "*" { inbound { require = tls } }').start()
+	with Mta(milter) as mta:
+		mta.connected()
+		_is(mta.mail("a@50%off%s.example"), "y", b"our rule for mail from 50%%off%%s.example demands TLS\0")  # doubled on the wire
+	milter.stop()
+
+
+@test
+def P4_P5_nothing_is_refused_before_mail_and_no_id_is_needed(place):
+	milter = Milter(place, 'client "192.0.2.0/24" { inbound { require = certificate } }').start()
+	with Mta(milter, ALL_ACTIONS & ~SETSYMLIST, 0x7f) as mta:  # each stage with a reply
+		_is(mta.connected(), "c")
+		_is(mta.helo(), "c")
+		_is(mta.helo(macros=tls()), "c")  # after STARTTLS
+		_is(mta.mail(""), "y", b"554 5.7.1")
+		check(" id=" not in milter.log(), "no id was told", milter.log())
+	milter.stop()
+
+
+@test(weight=5)
+def K3_hundreds_of_sessions_are_served_at_once(place):
+	milter = Milter(place, RULES).start()
+	sessions = [Mta(milter) for _ in range(300)]
+	for mta in sessions:
+		mta.connected()
+	with Mta(milter) as mta:  # beside those who are silent
+		mta.connected()
+		_is(mta.mail("a@partner.example"), "y", b"530")
+	begin = time.monotonic()
+	for mta in sessions:  # all become ready before any is read
+		mta.define("M", {})
+		mta.send("M", b"<a@partner.example>\0")
+	for mta in sessions:
+		_is(mta.receive(), "y", b"530")
+	took = time.monotonic() - begin
+	check(took < 8, f"300 answers took {took:.1f} s, an MTA waits ten")  # sanitizers and a busy machine included
+	for mta in sessions:
+		mta.close()
 	milter.stop()
 
 

@@ -59,6 +59,7 @@ def E1_sessions_are_let_in_by_what_they_show(place):
 	milter, postfix = _house(place)
 	good = place.certificate("client", "out.signed.example")
 	other = place.certificate("client2", "evil.example")
+	percent = place.certificate("client4", "50%off%s.example")
 	forged = place.certificate("client3", "out.signed.example", folder="forgers")
 	for sender, maximum, certificate, reply in (
 		("a@partner.example", None, None, "530 5.7.0 Must issue a STARTTLS command first"),
@@ -75,6 +76,8 @@ def E1_sessions_are_let_in_by_what_they_show(place):
 		 "certificate (its name); yours is for [evil.example]"),
 		("a@signed.example", NEW, forged, "554 5.7.1 Our rule for mail from signed.example demands a client certificate"),
 		("a@strong.example", NEW, None, "250"),
+		("a@signed.example", NEW, percent, "554 5.7.1 Our rule for mail from signed.example demands another client "
+		 "certificate (its name); yours is for [50%off%s.example]"),
 		("a@later.example", None, None, "451 4.7.0 Must issue"),
 		("", None, None, "250"),
 		("a@elsewhere.example", None, None, "250"),

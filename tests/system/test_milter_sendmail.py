@@ -44,6 +44,7 @@ def E1_P2_sessions_are_let_in_by_what_they_show(place):
 	milter, sendmail, _ = _house(place)
 	good = place.certificate("client", "out.signed.example")
 	other = place.certificate("client2", "evil.example")
+	percent = place.certificate("client4", "50%off%s.example")
 	forged = place.certificate("client3", "out.signed.example", folder="forgers")
 	for sender, maximum, certificate, reply in (
 		("a@partner.example", None, None, "530 5.7.0 Must issue a STARTTLS command first"),
@@ -62,6 +63,8 @@ def E1_P2_sessions_are_let_in_by_what_they_show(place):
 		("a@signed.example", NEW, forged, "554 5.7.1"),
 		("a@any.example", NEW, other, "250"),
 		("a@any.example", NEW, forged, "554 5.7.1"),
+		("a@signed.example", NEW, percent, "554 5.7.1 Our rule for mail from signed.example demands another client "
+		 "certificate (its name); yours is for [50%off%s.example]"),
 		("a@later.example", None, None, "451 4.7.0 Must issue"),
 		("", None, None, "250"),
 	):
