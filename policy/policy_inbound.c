@@ -45,6 +45,7 @@ struct policy_inbound {
 	struct policy_domain_table *client_names;
 	struct daemon_rule *daemons;
 	size_t daemon_count;
+	bool has_recipients;
 	unsigned modes; /* bits 1 << enum policy_inbound_mode */
 	char **relay_names;
 	size_t relay_name_count;
@@ -65,6 +66,11 @@ struct policy_inbound *policy_inbound_new(void)
 static void note_mode(struct policy_inbound *p, const struct policy_inbound_demand *demand)
 {
 	p->modes |= 1U << demand->mode;
+}
+
+bool policy_inbound_has_recipients(const struct policy_inbound *p)
+{
+	return p->has_recipients;
 }
 
 bool policy_inbound_has_mode(const struct policy_inbound *p, enum policy_inbound_mode mode)
@@ -136,7 +142,10 @@ int policy_inbound_add_sender_domain(struct policy_inbound *p, struct str domain
 int policy_inbound_add_recipient_domain(struct policy_inbound *p, struct str domain,
 	const struct policy_inbound_demand *demand, struct err *err)
 {
-	return add_pattern(p, p->recipient_domains, "recipient domain", domain, demand, err);
+	if (add_pattern(p, p->recipient_domains, "recipient domain", domain, demand, err) < 0)
+		return -1;
+	p->has_recipients = true;
+	return 0;
 }
 
 int policy_inbound_add_client_name(struct policy_inbound *p, struct str name,

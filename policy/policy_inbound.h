@@ -62,6 +62,8 @@ bool policy_inbound_may_send(const struct policy_inbound *p,
 bool policy_inbound_may_receive(const struct policy_inbound *p,
 	const struct policy_inbound_facts *facts, struct str recipient_domain,
 	struct policy_inbound_refusal *ret_refusal);
+/* There are rules of recipient domains: without, policy_inbound_may_receive need not be asked. */
+bool policy_inbound_has_recipients(const struct policy_inbound *p);
 /* A rule somewhere says this mode. */
 bool policy_inbound_has_mode(const struct policy_inbound *p, enum policy_inbound_mode mode);
 

@@ -95,6 +95,8 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
 		SMFIP_NR_CONN | SMFIP_NR_HDR;
 	if (!snapshot->settings->header)
 		spared |= SMFIP_NOHDRS;
+	if (!policy_inbound_has_recipients(snapshot->rules))
+		spared |= SMFIP_NORCPT;
 	/* Where macros cannot be asked for, those of HELO are all there is. */
 	if ((actions & SMFIF_SETSYMLIST) && ask_for_macros(ctx))
 		spared |= SMFIP_NOHELO;
@@ -250,6 +252,12 @@ static bool wants_requiretls(char *const *parameters)
 	return false;
 }
 
+/* A message to which no rule objects so far has nothing more to be asked, nor to be given. */
+static bool is_done_at_mail(const struct session *s)
+{
+	return !s->snapshot->settings->header && !policy_inbound_has_recipients(s->snapshot->rules);
+}
+
 static sfsistat on_mail(SMFICTX *ctx, char **words)
 {
 	struct session *s = smfi_getpriv(ctx);
@@ -263,10 +271,13 @@ static sfsistat on_mail(SMFICTX *ctx, char **words)
 	}
 	str_copy(str_of(words[0]), s->sender, sizeof(s->sender));
 	read_facts(ctx, s);
-	if (milter_verdict_sender(s->snapshot->settings, s->snapshot->rules, &s->client, &s->facts,
+	if (!milter_verdict_sender(s->snapshot->settings, s->snapshot->rules, &s->client, &s->facts,
 		    str_of(words[0]), wants_requiretls(words + 1), &refusal))
+		return act(ctx, s, NULL, &refusal);
+	if (!is_done_at_mail(s))
 		return SMFIS_CONTINUE;
-	return act(ctx, s, NULL, &refusal);
+	counters.messages++;
+	return SMFIS_ACCEPT; /* of this message */
 }
 
 static sfsistat on_recipient(SMFICTX *ctx, char **words)

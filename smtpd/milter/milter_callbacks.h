@@ -17,7 +17,7 @@
 int milter_callbacks_register(struct err *err);
 
 struct milter_counters {
-	uint64_t sessions, messages; /* messages: whose end was seen */
+	uint64_t sessions, messages; /* messages: let through */
 	uint64_t rejected, tempfailed; /* replies: to MAIL, or to one RCPT */
 	uint64_t quarantined, reported; /* messages, at MAIL or RCPT */
 	uint64_t exempt; /* messages that no rule was asked of */

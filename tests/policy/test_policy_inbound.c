@@ -393,7 +393,9 @@ static void recipients_have_rules_of_their_own(void **state)
 	struct policy_inbound_facts facts;
 	struct policy_inbound_refusal no;
 	struct netaddr a = address("192.0.2.9");
+	assert_false(policy_inbound_has_recipients(p));
 	assert_int_equal(policy_inbound_add_recipient_domain(p, STR("bank.example"), &d, NULL), 0);
+	assert_true(policy_inbound_has_recipients(p));
 	assert_int_equal(policy_inbound_add_recipient_domain(p, STR("Bank.Example."), &d, NULL), -1);
 	policy_inbound_facts_of_peer(&a, NULL, &facts);
 	assert_true(policy_inbound_may_send(p, &facts, STR("bank.example"), &no));

@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 
-from milter import (ADDHDRS, ALL_ACTIONS, ALL_STEPS, CHGHDRS, NAME, NOBODY, NODATA, NOEOH, NOHDRS, NOHELO, NOUNKNOWN,
+from milter import (ADDHDRS, ALL_ACTIONS, ALL_STEPS, CHGHDRS, NAME, NOBODY, NODATA, NOEOH, NOHDRS, NOHELO, NORCPT, NOUNKNOWN,
 		    NR_CONN, NR_HDR, QUARANTINE, SETSYMLIST, Milter, Mta, tls)
 from place import check, test, wait_for
 
@@ -47,6 +47,21 @@ def L2_only_what_is_used_is_asked_for(place):
 	with Mta(milter) as mta:
 		check(mta.actions == SETSYMLIST | ADDHDRS | CHGHDRS, "with a header", hex(mta.actions))
 		check(not mta.steps & NOHDRS and mta.steps & NR_HDR, "headers are seen", hex(mta.steps))
+		check(mta.steps & NORCPT, "no rule of recipients, no RCPT", hex(mta.steps))
+		mta.connected()
+		_is(mta.mail("a@partner.example", macros=tls()), "c")
+	# with nothing to ask for afterwards a message is done at MAIL, but the next one is not
+	milter.inside = "exempt = {}"
+	milter.configure()
+	milter.reload()
+	with Mta(milter) as mta:
+		mta.connected()
+		_is(mta.mail("a@b.example"), "a")
+		_is(mta.mail("a@partner.example"), "y", b"530")
+		_is(mta.mail("a@b.example"), "a")
+	milter.rules, milter.inside = RULES, "exempt = {}"
+	milter.configure()
+	milter.reload()
 	# an MTA that cannot be asked for macros, nor be spared replies: HELO's macros are what there is
 	with Mta(milter, ALL_ACTIONS & ~SETSYMLIST, 0x7f) as mta:
 		check(not mta.macros and not mta.steps & NOHELO, "HELO is seen", mta.macros, hex(mta.steps))
@@ -286,7 +301,7 @@ daemon "smtps" { inbound { require = certificate } }
 	):
 		with Mta(milter) as mta:
 			mta.connected(**arguments)
-			_is(mta.mail("", macros=macros), letter, words)
+			_is(mta.mail("", macros=macros), letter.replace("c", "a"), words)  # done: no rule of recipients
 	milter.stop()
 
 
@@ -303,7 +318,7 @@ def a_reload_is_for_sessions_to_come(place):
 	_is(old.mail("a@new.example"), "c")
 	with Mta(milter) as mta:
 		mta.connected()
-		_is(mta.mail("a@partner.example"), "c")
+		_is(mta.mail("a@partner.example"), "a")
 		_is(mta.mail("a@new.example"), "y", b"530")
 		milter.rules = "domain {"
 		milter.configure()
