@@ -220,6 +220,21 @@ def P8_what_comes_from_the_machine_itself_is_exempt(place):
 
 
 @test(weight=10)
+def L5_a_message_that_is_done_at_mail_speaks_for_itself_alone(place):
+	milter, postfix = _house(place, inside="exempt = {}", rules='domain "partner.example" { inbound { require = tls } }')
+	with _client(postfix) as c:
+		for _ in range(3):
+			c.mail("a@b.example", "x@c.example", "Subject: s\r\n\r\nbody\r\n")
+			c.command("MAIL FROM:<a@partner.example>", 530)
+			c.command("MAIL FROM:<a@b.example>", 250)
+			c.command("RSET", 250)
+			c.command("MAIL FROM:<a@partner.example>", 530)
+		c.command("QUIT", 221)
+	wait_for(lambda: len(postfix.delivered()) == 3, "three arrive", 30)
+	milter.stop()
+
+
+@test(weight=10)
 def daemons_by_name_and_port(place):
 	milter, postfix = _house(place)
 	for title in (f":{postfix.port}", "postfix.test"):

@@ -129,6 +129,17 @@ def quarantine_daemons_and_an_end(place):
 	with _client(sendmail) as c:
 		said = c.command("MAIL FROM:<a@b.example>")
 		check(said.startswith("530") and "our service MTA" in said, "by Sendmail's name of its daemon", said)
+	# L5: a message that is done at MAIL speaks for itself alone
+	milter.rules, milter.inside = RULES.replace("inbound-recipients", "inbound"), "exempt = {}"
+	milter.configure()
+	milter.reload()
+	with _client(sendmail) as c:
+		for _ in range(2):
+			c.mail("a@b.example", "x@c.example", "Subject: s\r\n\r\nbody\r\n")
+			c.command("MAIL FROM:<a@partner.example>", 530)
+			c.command("MAIL FROM:<a@b.example>", 250)
+			c.command("RSET", 250)
+			c.command("MAIL FROM:<a@partner.example>", 530)
 	# K1: F=T
 	milter.stop()
 	c = Client(sendmail.ip, sendmail.port)
