@@ -1,0 +1,191 @@
+"""The recipes of contrib/ as they stand. One table of domains, both doors: what Postern's own relay does with the
+mail is what a Postfix does that asks postern-policyd."""
+import os
+import re
+import shutil
+import time
+
+import test_hops
+from client import Client
+from peers import Postfix
+from place import SOURCE, check, test, wait_for
+from test_hops import TLS12, World
+
+OUTCOMES = {"delivered": "sent", "deferred": "deferred", "failed": "bounced"}
+
+
+def _recipe(name):
+	with open(f"{SOURCE}/contrib/postfix/{name}") as f:
+		return f.read()
+
+
+class _Recipe:
+	"""contrib/postfix on this machine. Only places are others: folders, who to be; and the day of the exception."""
+
+	def __init__(self, w):
+		self.place, text = w.place, _recipe("postern.conf")
+		day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 30 * 86400))
+		for old, new in (('"/run/postern"', f'"{w.place.path("policyd")}"'),
+				 ('"/var/lib/postern/mta-sts.db"', f'"{w.place.path("policyd-state/mta-sts.db")}"'),
+				 ('"postern"', '"nobody"'), (re.search('until = (".*")', text).group(1), f'"{day}"')):
+			check(text.count(old) == 1, f"{old} is in the recipe")
+			text = text.replace(old, new)
+		if os.geteuid() != 0:
+			text = text.replace('user = "nobody"\n', "")
+		self.demands = "".join(re.findall(r"^(?:domain|exception) .*?^}\n", text, re.M | re.S))
+		self.config = w.place.write("recipe.conf", text)
+
+	def start(self):
+		self._resolver()
+		programs = self.place.build() + "/smtpd/"
+		self.place.run([programs + "postern-policyd", "-c", self.config, "--check"])
+		self.place.run([programs + "posternctl", "-c", self.config, "check-config"])
+		self.policyd = self.place.start("policyd", [programs + "postern-policyd", "-c", self.config])
+		wait_for(lambda: "policyd-start" in self.place.log("policyd"), lambda: self.place.log("policyd"))
+		self.postfix = Postfix(self.place, extra="virtual_mailbox_domains =\nmaximal_backoff_time = 1h\n")
+		put_in = re.search(r"grep \^smtp .* postconf -e$", _recipe("README.md"), re.M).group(0)
+		self.run("sh", "-c", put_in + " && postfix reload")
+
+	def _resolver(self):
+		"""What Postfix needs for DANE: a validating resolver of this machine."""
+		config = self.place.write("unbound/unbound.conf", "server:\n interface: 127.0.0.1\n do-ip6: no\n "
+			'username: ""\n chroot: ""\n pidfile: ""\n use-syslog: no\n do-daemonize: no\n '
+			f'directory: "{self.place.path("unbound")}"\n trust-anchor-file: "/usr/share/dns/root.key"\n'
+			"remote-control:\n control-enable: no\n")
+		check(os.path.exists("/usr/sbin/unbound"), "Unbound is not installed: contrib/packages --install test")
+		# A copy: AppArmor lets the one at its own place read its own folder only.
+		program = shutil.copy("/usr/sbin/unbound", self.place.path("unbound/unbound"))
+		self.place.start("unbound", [program, "-d", "-c", config])
+		wait_for(lambda: "start of service" in self.place.log("unbound"), lambda: self.place.log("unbound"))
+
+	def run(self, *words, status=0):
+		"""A command of README.md."""
+		return self.place.run(words, status=status, cwd=SOURCE, env={
+			**os.environ, "MAIL_CONFIG": self.postfix.folder + "/conf"})
+
+	def ask(self, domain, status=0):
+		words = self.run("postmap", "-q", domain, "socketmap:inet:127.0.0.1:8642:postfix", status=status)
+		return "".join(l for l in words.splitlines() if "overriding earlier entry" not in l)
+
+	def explain(self, domain):
+		return self.place.run([self.place.build() + "/smtpd/posternctl", "-c", self.config, "explain", domain])
+
+	def log(self):
+		with open(self.postfix.folder + "/maillog") as f:
+			return f.read()
+
+	def line(self, domain):
+		found = re.findall(rf"^.* to=<postfix@{re.escape(domain)}>.* status=.*$", self.log(), re.M)
+		return found[0] if found else ""
+
+
+def _differs(w, domain, outcome, host=None):
+	"""What Postfix does by nature of its own."""
+	w.differs[domain] = (outcome, host)
+
+
+def _judge(w, recipe, row):
+	"""What Postfix did otherwise than Postern's relay; None: nothing."""
+	domain, outcome, _, host, tls, _, _ = row
+	outcome, host = w.differs.get(domain, (outcome, host))
+	line = recipe.line(domain)
+	if f"status={OUTCOMES[outcome]}" not in line:
+		return f"{domain}: not {outcome}: {line}"
+	came = [(label, m) for label, hop in w.hops.items() for m in hop.messages
+		if any(f"postfix@{domain}" in r for r in m.recipients)]
+	if outcome != "delivered":
+		return f"{domain}: it came at {came[0][0]}: {line}" if came else None
+	if len(came) != 1 or (host and came[0][0] != host):
+		return f"{domain}: not at {host}: {[label for label, _ in came]}: {line}"
+	if tls is not None and bool(came[0][1].tls) != tls:
+		return f"{domain}: TLS {came[0][1].tls}: {line}"
+	return None
+
+
+def _both_doors(w):
+	"""Mail for every domain by Postern's relay, then by Postfix."""
+	recipe = _Recipe(w)
+	w.exceptions += recipe.demands
+	test_hops._start(w)
+	test_hops._play(w)
+	recipe.start()
+	with Client(recipe.postfix.ip, recipe.postfix.port) as c:
+		for row in w.rows:
+			c.mail("from@client.test", f"postfix@{row[0]}", f"Subject: {row[0]}\r\n\r\nx\r\n")
+	missing = lambda: [row[0] for row in w.rows if not recipe.line(row[0])]
+	wait_for(lambda: not missing(), lambda: f"an outcome for {missing()}\n{recipe.log()[-3000:]}", 120, 0.2)
+	wrong = list(filter(None, (_judge(w, recipe, row) for row in w.rows)))
+	check(not wrong, f"{len(wrong)} of {len(w.rows)} domains went wrong", *wrong)
+	unknown = [l for l in recipe.log().splitlines() if "configuration problem" in l or "unused parameter" in l]
+	check(not unknown, "Postfix knows every word", *unknown)
+	return recipe
+
+
+def _world(place):
+	w = World(place)
+	w.differs = {}
+	return w
+
+
+@test(weight=60)
+def postfix_does_dane_as_the_relay_does(place):
+	w = _world(place)
+	test_hops._dane(w)
+	# "may" in main.cf would let this one through.
+	w.net.zone("hosted-wrong.net", ["@ MX 10 mx.other-key.org."], "unsigned")
+	w.expect("hosted-wrong.net", "deferred", "TLSA", status="4.7.5")
+	recipe = _both_doors(w)
+	finger = recipe.run("posttls-finger", "-c", "-l", "dane", "ee.org")
+	check("Verified TLS connection" in finger, "as README.md checks the resolver", finger)
+	check(recipe.ask("ee.org") == "dane-only", "postmap -q", recipe.ask("ee.org"))
+	check(recipe.ask("insecure.org", status=1) == "", "nothing to be said")
+
+	# Nobody to ask: the mail is kept.
+	w.place.end(recipe.policyd)
+	with Client(recipe.postfix.ip, recipe.postfix.port) as c:
+		c.mail("from@client.test", "later@insecure.org", "Subject: x\r\n\r\nx\r\n")
+	kept = wait_for(lambda: re.search("to=<later@insecure.org>.*", recipe.log()), "an outcome").group(0)
+	check("dsn=4.7.5, status=deferred (client TLS configuration problem)" in kept, "it is kept", kept)
+	w.postern.stop()
+
+
+@test(weight=60)
+def postfix_does_mta_sts_and_rules_as_the_relay_does(place):
+	w = _world(place)
+	test_hops._sts(w)
+
+	# The rules of the recipe.
+	w.domain("bank.example", state="unsigned", certificate=w.certificate("mail.bank.example", "mx.bank.example"))
+	w.expect("bank.example", "delivered", host="mx.bank.example", tls=True, level="verify")
+	w.domain("supplier.example", state="unsigned", maximum=TLS12)
+	w.expect("supplier.example", "deferred", status="4.7.5")
+	w.domain("partner.example")
+	w.add("partner.example", w.tlsa("mx.partner.example", certificate=w.certificate("old.example")[0]))
+	w.expect("partner.example", "delivered", host="mx.partner.example", tls=True, policy="exception")
+
+	# A pattern with a star is for one label, in Postfix for any number of them (ANSWERS.md).
+	_differs(w, "sts-wildcard.org", "delivered", "a.mx.sts-wildcard.org")
+
+	# A host that MTA-STS does not name, with the certificate of one that it names: Postfix looks at the
+	# certificate alone (3.10.5 and later, asking postfix-tlsrpt, at the host, too).
+	w.domain("sts-borrowed.org", hosts=("bad", "mx"), state="unsigned", certificate=w.certificate("mx.sts-borrowed.org"))
+	w.policy("sts-borrowed.org", "mx.sts-borrowed.org")
+	w.expect("sts-borrowed.org", "delivered", host="mx.sts-borrowed.org", tls=True)
+	_differs(w, "sts-borrowed.org", "delivered", "bad.sts-borrowed.org")
+
+	# MTA-STS of an unsigned domain at a host whose TLSA record does not fit: one or the other in Postfix.
+	w.domain("provider.org")
+	w.add("provider.org", w.tlsa("mx.provider.org", certificate=w.certificate("new.example")[0]))
+	w.net.zone("sts-hosted.org", ["@ MX 10 mx.provider.org."], "unsigned")
+	w.policy("sts-hosted.org", "mx.provider.org")
+	w.expect("sts-hosted.org", "deferred", "TLSA", status="4.7.5")
+	_differs(w, "sts-hosted.org", "delivered", "mx.provider.org")
+
+	recipe = _both_doors(w)
+	for domain, said in (("sts.org", "secure match=mx.sts.org servername=hostname"),
+			     ("bank.example", "secure match=bank.example:.bank.example servername=hostname protocols=>=TLSv1.3"),
+			     ("supplier.example", "encrypt protocols=>=TLSv1.3"), ("partner.example", "encrypt"),
+			     ("both.org", "dane-only")):
+		check(recipe.ask(domain) == said, f"postmap -q {domain}", recipe.ask(domain))
+	check("ticket 4711" in recipe.explain("partner.example"), "explain", recipe.explain("partner.example"))
+	w.postern.stop()
