@@ -204,9 +204,28 @@ static char *words_to(const struct explain_target *target)
 	return buf_take(&words);
 }
 
+static void note_route(void *ctx, const char *domain, const char *words)
+{
+	bool *has_route = ctx;
+	(void)domain;
+	(void)words;
+	*has_route = true;
+}
+
+/* A file for postern-policyd alone need not say any: then the answer is what another MTA is told. */
+static bool has_route(const struct config *config)
+{
+	bool has = false;
+	relay_routes_each(config->routes, note_route, &has);
+	return has;
+}
+
 static struct relay_destination *find(struct config *config, const struct explain_target *target,
 	int64_t now_s, struct err *err)
 {
+	if (!target->is_host && !has_route(config))
+		return relay_destination_new(STR("mx"), target->domain,
+			policy_rules_find(config->rules, str_of(target->domain), now_s), err);
 	if (!target->is_host)
 		return relay_routes_find(config->routes, config->rules, str_of(target->domain), now_s);
 	const struct policy_rule *rule =

@@ -117,6 +117,17 @@ def explain_ends_with_what_a_script_wants_to_know(place):
 
 
 @test(weight=8)
+def a_file_for_policyd_alone_is_explained_by_mx(place):
+	_internet(place)
+	hand = _Hand(place)
+	place.write("explain/postern.conf", "".join(
+		line + "\n" for line in CONFIG.format(folder=place.path("explain")).splitlines()
+		if not line.startswith(("route", "listen", "certificate"))))
+	status, plan = hand.json("explain", "dane.example")
+	check(status == 0 and plan["way"] == "mx" and len(plan["plan"]["hosts"]) == 2, "by MX", str(plan)[:1000])
+
+
+@test(weight=8)
 def probe_shows_the_handshake_and_judges_as_the_relay_would(place):
 	_, good, other = _internet(place)
 	hand = _Hand(place)
