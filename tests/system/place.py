@@ -175,7 +175,7 @@ def children_of(pid):
 	try:
 		with open(f"/proc/{pid}/task/{pid}/children") as f:
 			return [int(p) for p in f.read().split()]
-	except FileNotFoundError:
+	except (FileNotFoundError, ProcessLookupError):
 		return []
 
 
@@ -184,7 +184,7 @@ def comm_of(pid):
 	try:
 		with open(f"/proc/{pid}/comm") as f:
 			return f.read().strip()
-	except FileNotFoundError:
+	except (FileNotFoundError, ProcessLookupError):  # gone before, or while we read
 		return ""
 
 
