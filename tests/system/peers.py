@@ -1,4 +1,4 @@
-"""peers: other people's mail servers, from Debian's packages, each with a private instance."""
+"""peers: other people's servers, from Debian's packages, each with a private instance."""
 import glob
 import os
 import pwd
@@ -331,3 +331,50 @@ service lmtp {{
 			with open(path, "rb") as f:
 				found.append(f.read())
 		return found
+
+
+def start_unbound(place):
+	"""The validating resolver of a machine in a network of its own (internet.py), at 127.0.0.1:53."""
+	config = place.write("unbound/unbound.conf", "server:\n interface: 127.0.0.1\n do-ip6: no\n "
+		'username: ""\n chroot: ""\n pidfile: ""\n use-syslog: no\n do-daemonize: no\n '
+		f'directory: "{place.path("unbound")}"\n trust-anchor-file: "/usr/share/dns/root.key"\n'
+		"remote-control:\n control-enable: no\n")
+	check(os.path.exists("/usr/sbin/unbound"), "Unbound is not installed: contrib/packages --install test")
+	# A copy: AppArmor lets the one at its own place read its own folder only.
+	program = shutil.copy("/usr/sbin/unbound", place.path("unbound/unbound"))
+	place.start("unbound", [program, "-d", "-c", config])
+	wait_for(lambda: "start of service" in place.log("unbound"), lambda: place.log("unbound"))
+
+
+class MtaStsDaemon:
+	"""postfix-mta-sts-resolver: policies by socketmap, as its package sets it up but for the places."""
+
+	PROGRAM = "/usr/bin/mta-sts-daemon"
+
+	def __init__(self, place, authorities, cache="internal", size=10000, grace_s=60, port=8461, uses_uvloop=False,
+		     name="mta-sts-daemon", before=()):
+		check(os.path.exists(self.PROGRAM),
+		      "postfix-mta-sts-resolver is not installed: contrib/packages --install test")
+		self.place, self.name, self.port = place, name, port
+		options = f"cache_size: {size}" if cache == "internal" else f"filename: {place.path(name + '.db')}"
+		self.config = place.write(name + ".yml", f"host: 127.0.0.1\nport: {port}\nshutdown_timeout: 1\n"
+			f"cache_grace: {grace_s}\ncache:\n  type: {cache}\n  options:\n    {options}\n")
+		self.command = [*before, self.PROGRAM, "-v", "warn", "-c", self.config,
+				*([] if uses_uvloop else ["--disable-uvloop"])]
+		# The machine's authorities, and no proxy of the environment's.
+		self.environment = {"SSL_CERT_FILE": authorities, "HTTPS_PROXY": "", "https_proxy": ""}
+
+	def start(self):
+		self.process = self.place.start(self.name, self.command, env=self.environment)
+		def is_open():
+			check(self.process.poll() is None, "it runs", self.place.log(self.name))
+			try:
+				socket.create_connection(("127.0.0.1", self.port), 5).close()
+				return True
+			except ConnectionRefusedError:
+				return False
+		wait_for(is_open, lambda: self.place.log(self.name), 30)
+		return self
+
+	def stop(self):
+		self.place.end(self.process)

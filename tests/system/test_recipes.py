@@ -2,12 +2,11 @@
 mail is what a Postfix does that asks postern-policyd."""
 import os
 import re
-import shutil
 import time
 
 import test_hops
 from client import Client
-from peers import Postfix
+from peers import Postfix, start_unbound
 from place import SOURCE, check, test, wait_for
 from test_hops import TLS12, World
 
@@ -36,7 +35,7 @@ class _Recipe:
 		self.config = w.place.write("recipe.conf", text)
 
 	def start(self):
-		self._resolver()
+		start_unbound(self.place)  # Postfix does DANE by itself
 		programs = self.place.build() + "/smtpd/"
 		self.place.run([programs + "postern-policyd", "-c", self.config, "--check"])
 		self.place.run([programs + "posternctl", "-c", self.config, "check-config"])
@@ -45,18 +44,6 @@ class _Recipe:
 		self.postfix = Postfix(self.place, extra="virtual_mailbox_domains =\nmaximal_backoff_time = 1h\n")
 		put_in = re.search(r"grep \^smtp .* postconf -e$", _recipe("README.md"), re.M).group(0)
 		self.run("sh", "-c", put_in + " && postfix reload")
-
-	def _resolver(self):
-		"""What Postfix needs for DANE: a validating resolver of this machine."""
-		config = self.place.write("unbound/unbound.conf", "server:\n interface: 127.0.0.1\n do-ip6: no\n "
-			'username: ""\n chroot: ""\n pidfile: ""\n use-syslog: no\n do-daemonize: no\n '
-			f'directory: "{self.place.path("unbound")}"\n trust-anchor-file: "/usr/share/dns/root.key"\n'
-			"remote-control:\n control-enable: no\n")
-		check(os.path.exists("/usr/sbin/unbound"), "Unbound is not installed: contrib/packages --install test")
-		# A copy: AppArmor lets the one at its own place read its own folder only.
-		program = shutil.copy("/usr/sbin/unbound", self.place.path("unbound/unbound"))
-		self.place.start("unbound", [program, "-d", "-c", config])
-		wait_for(lambda: "start of service" in self.place.log("unbound"), lambda: self.place.log("unbound"))
 
 	def run(self, *words, status=0):
 		"""A command of README.md."""
