@@ -155,7 +155,7 @@ int check_config(const char *path)
 			tls_words(&config->listeners[i]));
 	if (config->milter.socket)
 		printf("  milter          %s; mail that does not meet a rule: %s%s%s\n", config->milter.socket,
-			policy_inbound_mode_name(config->milter.mode),
+			policy_inbound_mode_name(config->milter.inbound.mode),
 			config->milter.header ? "; header " : "",
 			config->milter.header ? config->milter.header : "");
 	print_mail(config);

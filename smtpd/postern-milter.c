@@ -101,7 +101,7 @@ static void log_config(const char *event, const struct config *config)
 	log_text(&l, "version", PACKAGE_VERSION);
 	log_text(&l, "config", config->path);
 	log_text(&l, "socket", config->milter.socket);
-	log_text(&l, "mode", policy_inbound_mode_name(config->milter.mode));
+	log_text(&l, "mode", policy_inbound_mode_name(config->milter.inbound.mode));
 	log_text(&l, "user", config->user);
 	log_end(&l);
 }

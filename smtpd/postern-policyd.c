@@ -35,7 +35,7 @@ struct policyd {
 	struct config *config;
 	struct brain *brain;
 	struct door_server *door;
-	struct socketmap_sockets *sockets; /* alone: opened before the user changes */
+	struct sockets *sockets; /* alone: opened before the user changes */
 	struct socketmap_server *socketmap;
 	long descriptors;
 	struct tlsio_timer check_again;
@@ -97,9 +97,9 @@ static void log_sockets(const struct config *config)
 }
 
 /* Takes sockets. */
-static void use_sockets(struct policyd *p, struct socketmap_sockets *sockets)
+static void use_sockets(struct policyd *p, struct sockets *sockets)
 {
-	socketmap_sockets_unref(&p->sockets);
+	sockets_unref(&p->sockets);
 	p->sockets = sockets;
 	socketmap_server_listen(p->socketmap, sockets);
 	log_sockets(p->config);
@@ -113,13 +113,12 @@ static int begin(struct policyd *p, struct config *config, int listen_fd, struct
 	tlsio_timer_init(&p->check_again, p->loop, on_check_again, p);
 	p->descriptors = process_raise_descriptors(DESCRIPTORS_WANTED); /* the resolver counts on them */
 	/* As who we are by now: a port from 1024 up, a folder of ours; alone they are open already. */
-	struct socketmap_sockets *sockets =
-		socketmap_sockets_open(&config->socketmap, p->sockets, err);
+	struct sockets *sockets = sockets_open(&config->socketmap, p->sockets, err);
 	if (!sockets)
 		return -1;
 	p->brain = brain_new(p->loop, config, STS_CACHE_READ_WRITE, &brain_events, p, err);
 	if (!p->brain) {
-		socketmap_sockets_unref(&sockets);
+		sockets_unref(&sockets);
 		return -1;
 	}
 	p->door = door_server_new(p->loop, listen_fd, brain_plans(p->brain));
@@ -141,10 +140,9 @@ static void log_reload(const struct policyd *p, const char *because)
 /* Takes config, in any case. On failure all stays as it was. */
 static int change(struct policyd *p, struct config *config, const char *because, struct err *err)
 {
-	struct socketmap_sockets *sockets =
-		socketmap_sockets_open(&config->socketmap, p->sockets, err);
+	struct sockets *sockets = sockets_open(&config->socketmap, p->sockets, err);
 	if (!sockets || brain_reload(p->brain, config, err) < 0) {
-		socketmap_sockets_unref(&sockets);
+		sockets_unref(&sockets);
 		config_unref(&config);
 		return -1;
 	}
@@ -165,7 +163,7 @@ static void end(struct policyd *p)
 		tlsio_timer_stop(&p->check_again);
 	door_server_free(&p->door);
 	socketmap_server_free(&p->socketmap);
-	socketmap_sockets_unref(&p->sockets);
+	sockets_unref(&p->sockets);
 	brain_free(&p->brain);
 	config_unref(&p->config);
 }
@@ -296,7 +294,7 @@ static int open_place(struct policyd *p, const struct config *config,
 	}
 	if (supervise_seat_take(&p->seat, config->run_directory, NAME, SOCKET, identity, err) < 0)
 		return -1;
-	p->sockets = socketmap_sockets_open(&config->socketmap, NULL, err);
+	p->sockets = sockets_open(&config->socketmap, NULL, err);
 	return p->sockets ? 0 : -1;
 }
 

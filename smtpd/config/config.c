@@ -175,7 +175,7 @@ void config_unref(struct config **ref)
 	policy_inbound_unref(&config->inbound);
 	tlsio_certstore_unref(&config->present);
 	milter_settings_clear(&config->milter);
-	socketmap_settings_clear(&config->socketmap);
+	sockets_settings_clear(&config->socketmap);
 	dns_settings_clear(&config->dns);
 	sts_settings_clear(&config->sts);
 	tlsio_trust_unref(&config->sts_trust);

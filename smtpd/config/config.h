@@ -29,7 +29,7 @@
 #include "smtpd/sched/sched_settings.h"
 #include "smtpd/session/session.h"
 #include "smtpd/session/session_settings.h"
-#include "smtpd/socketmap/socketmap_settings.h"
+#include "smtpd/sockets/sockets_settings.h"
 #include "smtpd/spool/spool_settings.h"
 
 /* Where bytes of files come from: the disk, or what the supervisor sent. */
@@ -84,7 +84,7 @@ struct config {
 	struct policy_rules *rules;
 	struct policy_inbound *inbound;
 	struct milter_settings milter; /* socket NULL: no section `milter` */
-	struct socketmap_settings socketmap;
+	struct sockets_settings socketmap;
 	struct dns_settings dns;
 	struct sts_settings sts;
 	struct tlsio_trust *sts_trust; /* config_sts_authority */

@@ -6,6 +6,7 @@
 #include "libtlsio/base/conf.h"
 #include "libtlsio/base/mem.h"
 #include "smtpd/config/config_tree.h"
+#include "smtpd/socketmap/socketmap_settings.h"
 
 enum { ANCHOR_BYTES = 1 << 20 };
 
@@ -61,12 +62,12 @@ static int read_authority(struct config_loading *l, cfg_t *section, struct err *
 
 static int read_socketmap(struct config_loading *l, struct err *err)
 {
-	struct socketmap_settings *settings = &l->config->socketmap;
+	struct sockets_settings *settings = &l->config->socketmap;
 	for (unsigned i = 0; i < cfg_size(l->cfg, "socketmap"); i++) {
 		cfg_t *section = cfg_getnsec(l->cfg, "socketmap", i);
-		if (socketmap_settings_add(settings, section, err) < 0)
+		if (sockets_settings_add(settings, section, SOCKETMAP_PORT, err) < 0)
 			return -1;
-		if (socketmap_settings_is_open(&settings->all[i]))
+		if (sockets_settings_is_open(&settings->all[i]))
 			config_loading_warn(l,
 				"%s:%d: socketmap \"%s\" can be asked from other machines: whoever asks sees "
 				"your rules, and the answers travel in clear; better 127.0.0.1",

@@ -8,9 +8,10 @@
 
 #include "libtlsio/base/log.h"
 #include "libtlsio/base/mem.h"
+#include "smtpd/inbound/inbound_verdict.h"
+#include "smtpd/milter/milter_facts.h"
 #include "smtpd/milter/milter_header.h"
 #include "smtpd/milter/milter_snapshot.h"
-#include "smtpd/milter/milter_verdict.h"
 
 enum { NAME_BYTES = 256, PATH_BYTES = 400, COPIES_MOST = 1000 };
 
@@ -73,7 +74,7 @@ static unsigned long wanted_actions(const struct milter_snapshot *s)
 	unsigned long actions = SMFIF_SETSYMLIST;
 	if (s->settings->header)
 		actions |= SMFIF_ADDHDRS | SMFIF_CHGHDRS;
-	if (s->settings->mode == POLICY_INBOUND_QUARANTINE ||
+	if (s->settings->inbound.mode == POLICY_INBOUND_QUARANTINE ||
 		policy_inbound_has_mode(s->rules, POLICY_INBOUND_QUARANTINE))
 		actions |= SMFIF_QUARANTINE;
 	return actions;
@@ -133,13 +134,13 @@ static sfsistat on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
 	s->mta = milter_facts_mta(s->snapshot->settings->mta, macro(ctx, "v"));
 	read_address(host, address, &s->client.address);
 	/* What does not fit is no name of any rule. */
-	if (str_copy(milter_verdict_client_name(host), s->name, sizeof(s->name)))
+	if (str_copy(inbound_verdict_client_name(str_of(host)), s->name, sizeof(s->name)))
 		s->client.name = str_of(s->name);
 	if (daemon && str_copy(str_of(daemon), s->daemon, sizeof(s->daemon)))
 		s->client.daemon = str_of(s->daemon);
 	if (port && str_to_u64(str_of(port), 65535, &number))
 		s->client.port = (uint16_t)number;
-	s->is_exempt = milter_settings_exempts(s->snapshot->settings, &s->client.address,
+	s->is_exempt = inbound_settings_exempts(&s->snapshot->settings->inbound, &s->client.address,
 		s->client.daemon, s->client.port);
 	return s->steps & SMFIP_NR_CONN ? SMFIS_NOREPLY : SMFIS_CONTINUE;
 }
@@ -243,6 +244,11 @@ static void read_facts(SMFICTX *ctx, struct session *s)
 	milter_facts_read(&macros, s->mta, &s->facts);
 }
 
+static struct policy_inbound_facts shown(const struct session *s)
+{
+	return milter_facts_shown(&s->facts, &s->client, s->snapshot->settings->inbound.mode);
+}
+
 static bool wants_requiretls(char *const *parameters)
 {
 	for (; *parameters; parameters++) {
@@ -271,8 +277,9 @@ static sfsistat on_mail(SMFICTX *ctx, char **words)
 	}
 	str_copy(str_of(words[0]), s->sender, sizeof(s->sender));
 	read_facts(ctx, s);
-	if (!milter_verdict_sender(s->snapshot->settings, s->snapshot->rules, &s->client, &s->facts,
-		    str_of(words[0]), wants_requiretls(words + 1), &refusal))
+	struct policy_inbound_facts facts = shown(s);
+	if (!inbound_verdict_sender(s->snapshot->rules, &facts, str_of(words[0]),
+		    wants_requiretls(words + 1), &refusal))
 		return act(ctx, s, NULL, &refusal);
 	if (!is_done_at_mail(s))
 		return SMFIS_CONTINUE;
@@ -286,8 +293,8 @@ static sfsistat on_recipient(SMFICTX *ctx, char **words)
 	struct policy_inbound_refusal refusal;
 	if (!s)
 		return SMFIS_TEMPFAIL;
-	if (milter_verdict_recipient(s->snapshot->settings, s->snapshot->rules, &s->client,
-		    &s->facts, str_of(words[0]), &refusal))
+	struct policy_inbound_facts facts = shown(s);
+	if (inbound_verdict_recipient(s->snapshot->rules, &facts, str_of(words[0]), &refusal))
 		return SMFIS_CONTINUE;
 	return act(ctx, s, words[0], &refusal);
 }

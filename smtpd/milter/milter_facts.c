@@ -132,3 +132,22 @@ void milter_facts_read(const struct milter_macros *macros, enum milter_mta mta,
 	else
 		read_sendmail(m, ret);
 }
+
+struct policy_inbound_facts milter_facts_shown(const struct milter_facts *facts,
+	const struct milter_client *client, enum policy_inbound_mode default_mode)
+{
+	return (struct policy_inbound_facts){
+		.client = client->address,
+		.client_name = client->name,
+		.daemon = client->daemon,
+		.port = client->port,
+		.has_tls = facts->is_tls,
+		.version = facts->version,
+		.cipher = str_of(facts->cipher),
+		.bits = facts->bits,
+		.certificate = facts->certificate,
+		.certificate_fault = str_of(facts->verify),
+		.common_name = str_of(facts->common_name),
+		.default_mode = default_mode,
+	};
+}

@@ -1,6 +1,6 @@
 /* milter_facts: what an MTA's macros tell of the TLS session. Pure.
  *
- * For:     milter_callbacks asks for the macros, milter_verdict judges what came out.
+ * For:     milter_callbacks asks for the macros, inbound_verdict judges what came out.
  * Postfix: {cert_subject} and {cert_issuer} are common names, there only when the certificate was verified.
  * Sendmail: they are whole names ("/O=x+20y/CN=z", bytes as +XX) of any certificate that was shown, so only
  *          {verify} = OK makes them count; the name is {cn_subject}. Any MTA not known to be Postfix is
@@ -11,7 +11,9 @@
 #define SMTPD_MILTER_MILTER_FACTS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
+#include "libtlsio/base/netaddr.h"
 #include "policy/policy_inbound_demand.h"
 #include "smtpd/milter/milter_settings.h"
 
@@ -41,10 +43,21 @@ struct milter_facts {
 	char common_name[MILTER_FACTS_TEXT]; /* of a verified one only; else empty */
 };
 
+/* Of one connection. */
+struct milter_client {
+	struct netaddr address;
+	struct str name;   /* as the MTA resolved it; empty: unknown */
+	struct str daemon; /* {daemon_name} */
+	uint16_t port;	   /* {daemon_port} */
+};
+
 /* version: the MTA's {v} macro; NULL none. Never AUTO. */
 enum milter_mta milter_facts_mta(enum milter_mta wanted, const char *version);
 /* mta: POSTFIX or SENDMAIL. */
 void milter_facts_read(const struct milter_macros *macros, enum milter_mta mta,
 	struct milter_facts *ret);
+/* As the rules want them; borrows the texts of client and facts. */
+struct policy_inbound_facts milter_facts_shown(const struct milter_facts *facts,
+	const struct milter_client *client, enum policy_inbound_mode default_mode);
 
 #endif

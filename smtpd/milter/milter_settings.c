@@ -13,17 +13,16 @@ enum { FIELD_NAME_BYTES = 64 };
 
 cfg_opt_t *milter_settings_options(void)
 {
-	static char loopback[] = "{\"127.0.0.0/8\", \"::1\"}";
-	static cfg_opt_t options[] = {
-		CFG_STR("mode", "reject", CFGF_NONE),
+	const cfg_opt_t own[] = {
 		CFG_STR("mta", "auto", CFGF_NONE),
-		CFG_STR_LIST("exempt", loopback, CFGF_NONE),
-		CFG_STR_LIST("exempt-daemons", NULL, CFGF_NONE),
 		CFG_STR("header", NULL, CFGF_NONE),
 		CFG_STR("socket-mode", "0660", CFGF_NONE),
 		CFG_STR("socket-group", NULL, CFGF_NONE),
 		CFG_END(),
 	};
+	static cfg_opt_t options[INBOUND_SETTINGS_OPTIONS + sizeof(own) / sizeof(own[0])];
+	inbound_settings_options(options);
+	memcpy(options + INBOUND_SETTINGS_OPTIONS, own, sizeof(own));
 	return options;
 }
 
@@ -85,30 +84,6 @@ static int read_mode_bits(cfg_t *section, mode_t *ret, struct err *err)
 	return 0;
 }
 
-static int read_exempt(cfg_t *section, struct milter_settings *s, struct err *err)
-{
-	unsigned count = cfg_size(section, "exempt");
-	s->exempt = count ? mem_array(count, sizeof(*s->exempt)) : NULL;
-	for (unsigned i = 0; i < count; i++) {
-		struct err why;
-		if (netaddr_net_parse(str_of(cfg_getnstr(section, "exempt", i)), &s->exempt[i],
-			    &why) < 0)
-			return conf_error(section, "exempt", err, "%s", why.text);
-	}
-	s->exempt_count = count;
-	count = cfg_size(section, "exempt-daemons");
-	s->exempt_daemons = count ? mem_array(count, sizeof(*s->exempt_daemons)) : NULL;
-	for (unsigned i = 0; i < count; i++) {
-		const char *name = cfg_getnstr(section, "exempt-daemons", i);
-		uint64_t port;
-		s->exempt_daemons[s->exempt_daemon_count++] = mem_dup(name);
-		if (!name[0] || (name[0] == ':' && !str_to_u64(str_of(name + 1), 65535, &port)))
-			return conf_error(section, "exempt-daemons", err,
-				"is \"%.40s\": write a daemon's name or a port like \":10025\"", name);
-	}
-	return 0;
-}
-
 /* All incoming fields of the name are taken out, so it must be one that nobody else needs. */
 static int read_header(cfg_t *section, struct milter_settings *s, struct err *err)
 {
@@ -136,16 +111,13 @@ static int read_all(cfg_t *section, struct milter_settings *s, struct err *err)
 	static const char *const mtas[] = { "auto", "postfix", "sendmail", NULL };
 	struct err why;
 	const char *title = cfg_title(section), *group = cfg_getstr(section, "socket-group");
-	static const char *const modes[] = { "report", "quarantine", "tempfail", "reject", NULL };
-	int mta, mode;
+	int mta;
 	if (read_socket(title, s, &why) < 0)
 		return conf_error(section, NULL, err, "%s", why.text);
-	if (conf_choice(section, "mode", modes, &mode, err) < 0 ||
+	if (inbound_settings_read(section, &s->inbound, err) < 0 ||
 		conf_choice(section, "mta", mtas, &mta, err) < 0 ||
-		read_mode_bits(section, &s->socket_mode, err) < 0 ||
-		read_exempt(section, s, err) < 0 || read_header(section, s, err) < 0)
+		read_mode_bits(section, &s->socket_mode, err) < 0 || read_header(section, s, err) < 0)
 		return -1;
-	s->mode = (enum policy_inbound_mode)(mode + POLICY_INBOUND_REPORT);
 	s->mta = (enum milter_mta)mta;
 	s->socket_group = mem_dup(group);
 	return 0;
@@ -165,32 +137,11 @@ int milter_settings_read(cfg_t *section, struct milter_settings *ret, struct err
 void milter_settings_clear(struct milter_settings *settings)
 {
 	struct milter_settings *s = settings;
-	for (size_t i = 0; i < s->exempt_daemon_count; i++)
-		free(s->exempt_daemons[i]);
-	free(s->exempt_daemons);
-	free(s->exempt);
+	inbound_settings_clear(&s->inbound);
 	free(s->socket);
 	free(s->connection);
 	free(s->socket_path);
 	free(s->socket_group);
 	free(s->header);
 	*s = (struct milter_settings){ 0 };
-}
-
-bool milter_settings_exempts(const struct milter_settings *settings, const struct netaddr *client,
-	struct str daemon, uint16_t port)
-{
-	for (size_t i = 0; i < settings->exempt_count; i++) {
-		if (netaddr_net_contains(&settings->exempt[i], client))
-			return true;
-	}
-	for (size_t i = 0; i < settings->exempt_daemon_count; i++) {
-		const char *name = settings->exempt_daemons[i];
-		uint64_t number;
-		if (name[0] == ':' ? port && str_to_u64(str_of(name + 1), 65535, &number) &&
-					number == port
-				   : str_equal(str_of(name), daemon))
-			return true;
-	}
-	return false;
 }

@@ -7,14 +7,10 @@
 #define SMTPD_MILTER_MILTER_SETTINGS_H
 
 #include <confuse.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/types.h>
 
 #include "libtlsio/base/err.h"
-#include "libtlsio/base/netaddr.h"
-#include "policy/policy_inbound_demand.h"
+#include "smtpd/inbound/inbound_settings.h"
 
 /* Whose macros they are: Postfix tells of verified certificates only, Sendmail of all. */
 enum milter_mta { MILTER_MTA_AUTO, MILTER_MTA_POSTFIX, MILTER_MTA_SENDMAIL };
@@ -26,20 +22,12 @@ struct milter_settings {
 	char *socket_group; /* NULL: that of the user */
 	mode_t socket_mode;
 	enum milter_mta mta;
-	enum policy_inbound_mode mode; /* of rules that say none */
-	struct netaddr_net *exempt;    /* clients that no rule speaks of */
-	size_t exempt_count;
-	char **exempt_daemons; /* "name" or ":587" */
-	size_t exempt_daemon_count;
+	struct inbound_settings inbound;
 	char *header; /* the field with the facts of TLS; NULL: none */
 };
 
 cfg_opt_t *milter_settings_options(void);
 int milter_settings_read(cfg_t *section, struct milter_settings *ret, struct err *err);
 void milter_settings_clear(struct milter_settings *settings);
-
-/* No rule speaks of this session: the client's address, or the MTA's service, is exempt. */
-bool milter_settings_exempts(const struct milter_settings *settings, const struct netaddr *client,
-	struct str daemon, uint16_t port);
 
 #endif

@@ -5,11 +5,11 @@
 
 #include "libtlsio/base/list.h"
 #include "libtlsio/base/mem.h"
-#include "libtlsio/tlsio_listener.h"
 #include "libtlsio/tlsio_stream.h"
 #include "smtpd/socketmap/socketmap_answer.h"
 #include "smtpd/socketmap/socketmap_netstring.h"
 #include "smtpd/socketmap/socketmap_request.h"
+#include "smtpd/sockets/sockets_listeners.h"
 
 enum {
 	INPUT_BYTES = 32 * 1024,
@@ -20,9 +20,7 @@ enum {
 struct socketmap_server {
 	struct tlsio_loop *loop;
 	struct plan_service *service;
-	struct socketmap_sockets *sockets;
-	struct tlsio_listener **listeners;
-	size_t listener_count;
+	struct sockets_listeners listeners;
 	struct list clients; /* the longest idle first */
 	size_t client_count;
 	size_t in_flight;
@@ -380,21 +378,10 @@ struct socketmap_server *socketmap_server_new(struct tlsio_loop *loop, struct pl
 	return server;
 }
 
-void socketmap_server_listen(struct socketmap_server *server, struct socketmap_sockets *sockets)
+void socketmap_server_listen(struct socketmap_server *server, struct sockets *sockets)
 {
 	static const struct tlsio_listener_events events = { .on_accept = on_accept };
-	struct socketmap_sockets *old = server->sockets;
-	size_t count = sockets ? socketmap_sockets_count(sockets) : 0;
-	for (size_t i = 0; i < server->listener_count; i++)
-		tlsio_listener_free(&server->listeners[i]);
-	free(server->listeners);
-	server->sockets = sockets ? socketmap_sockets_ref(sockets) : NULL;
-	socketmap_sockets_unref(&old);
-	server->listeners = count ? mem_array(count, sizeof(struct tlsio_listener *)) : NULL;
-	server->listener_count = count;
-	for (size_t i = 0; i < count; i++)
-		server->listeners[i] = tlsio_listener_new(server->loop,
-			socketmap_sockets_fd(sockets, i), &events, server);
+	sockets_listeners_change(&server->listeners, server->loop, sockets, &events, server);
 }
 
 void socketmap_server_set_service(struct socketmap_server *server, struct plan_service *service)
@@ -415,7 +402,7 @@ void socketmap_server_free(struct socketmap_server **pointer)
 	*pointer = NULL;
 	while (!list_is_empty(&server->clients))
 		client_close(LIST_OWNER(list_first(&server->clients), struct client, link));
-	socketmap_server_listen(server, NULL);
+	sockets_listeners_clear(&server->listeners);
 	buf_release(&server->words);
 	buf_release(&server->batch);
 	free(server);

@@ -16,7 +16,7 @@
 #include "libtlsio/tlsio_loop.h"
 #include "libtlsio/tlsio_transport.h"
 #include "policy/plan/plan_service.h"
-#include "smtpd/socketmap/socketmap_sockets.h"
+#include "smtpd/sockets/sockets.h"
 
 enum {
 	SOCKETMAP_CLIENTS_MOST = 2000,
@@ -31,7 +31,7 @@ struct socketmap_server;
 
 struct socketmap_server *socketmap_server_new(struct tlsio_loop *loop, struct plan_service *service);
 /* From now on these are listened to (shares; NULL: none). Those who are connected stay. */
-void socketmap_server_listen(struct socketmap_server *server, struct socketmap_sockets *sockets);
+void socketmap_server_listen(struct socketmap_server *server, struct sockets *sockets);
 /* One more client, connected already; takes transport. */
 void socketmap_server_accept(struct socketmap_server *server, struct tlsio_transport *transport);
 /* After a reload. What was asked of the old one is still answered by it. */

@@ -28,6 +28,7 @@
 #include "libtlsio/base/netaddr.h"
 #include "smtpd/socketmap/socketmap_netstring.h"
 #include "smtpd/socketmap/socketmap_server.h"
+#include "smtpd/socketmap/socketmap_settings.h"
 #include "tests/fakes/fake_dns.h"
 #include "tests/fakes/fake_sts.h"
 
@@ -121,7 +122,7 @@ static void on_terminate(void *ctx, int number)
 }
 
 /* Says with a byte that it is warm. */
-static int serve(const struct load *load, struct socketmap_sockets *sockets, int ready_fd)
+static int serve(const struct load *load, struct sockets *sockets, int ready_fd)
 {
 	struct service s = { 0 };
 	struct tlsio_signal terminate;
@@ -156,16 +157,16 @@ static int serve(const struct load *load, struct socketmap_sockets *sockets, int
 static pid_t start_server(struct load *load, double *warm_s)
 {
 	char text[] = "127.0.0.1:0";
-	struct socketmap_address address = { .text = text };
-	struct socketmap_settings settings = { &address, 1 };
+	struct sockets_address address = { .section = text, .text = text };
+	struct sockets_settings settings = { &address, 1 };
 	struct sockaddr_storage at;
 	socklen_t length = sizeof(at);
 	struct err err;
 	int ready[2];
 	netaddr_parse(str_of(text), 0, &address.address, NULL);
-	struct socketmap_sockets *sockets = socketmap_sockets_open(&settings, NULL, &err);
+	struct sockets *sockets = sockets_open(&settings, NULL, &err);
 	if (!sockets || pipe(ready) < 0 ||
-		getsockname(socketmap_sockets_fd(sockets, 0), (struct sockaddr *)&at, &length) < 0)
+		getsockname(sockets_fd(sockets, 0), (struct sockaddr *)&at, &length) < 0)
 		fail("a socket");
 	netaddr_from_sockaddr((struct sockaddr *)&at, &load->address);
 	pid_t pid = fork();
@@ -173,7 +174,7 @@ static pid_t start_server(struct load *load, double *warm_s)
 		_exit(serve(load, sockets, ready[1]));
 	if (read(ready[0], warm_s, sizeof(*warm_s)) != sizeof(*warm_s))
 		fail("the server");
-	socketmap_sockets_unref(&sockets);
+	sockets_unref(&sockets);
 	return pid;
 }
 

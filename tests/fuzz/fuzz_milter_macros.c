@@ -4,13 +4,13 @@
 #include <string.h>
 
 #include "libtlsio/base/mem.h"
+#include "smtpd/inbound/inbound_verdict.h"
+#include "smtpd/milter/milter_facts.h"
 #include "smtpd/milter/milter_header.h"
-#include "smtpd/milter/milter_verdict.h"
 
 enum { TEXTS = 11 };
 
 static struct policy_inbound *rules;
-static struct milter_settings settings = { .mode = POLICY_INBOUND_REJECT };
 
 static void make_rules(void)
 {
@@ -49,26 +49,28 @@ static void check(const struct milter_macros *macros, enum milter_mta mta, char 
 	struct milter_facts facts;
 	struct policy_inbound_refusal refusal;
 	struct buf value = { 0 };
-	const struct milter_client client = { .name = milter_verdict_client_name(texts[8]) };
+	const struct milter_client client = { .name = inbound_verdict_client_name(str_of(texts[8])) };
 	milter_facts_read(macros, mta, &facts);
 	assert(facts.is_tls == (macros->tls_version && macros->tls_version[0]));
 	if (facts.common_name[0])
 		assert(facts.certificate == POLICY_INBOUND_CERTIFICATE_VERIFIED);
 	if (mta == MILTER_MTA_SENDMAIL && facts.certificate == POLICY_INBOUND_CERTIFICATE_VERIFIED)
 		assert(strcmp(macros->verify, "OK") == 0);
-	bool goes_on = milter_verdict_sender(&settings, rules, &client, &facts, str_of(texts[9]),
-		texts[9][0] == 'R', &refusal);
+	const struct policy_inbound_facts shown =
+		milter_facts_shown(&facts, &client, POLICY_INBOUND_REJECT);
+	bool goes_on = inbound_verdict_sender(rules, &shown, str_of(texts[9]), texts[9][0] == 'R',
+		&refusal);
 	if (!goes_on)
 		check_refusal(&refusal);
 	/* Nobody passes with what is demanded of all but <>, unless he shows the name. */
-	if (goes_on && milter_verdict_domain(str_of(texts[9])).length > 0)
+	if (goes_on && inbound_verdict_domain(str_of(texts[9])).length > 0)
 		assert(facts.certificate == POLICY_INBOUND_CERTIFICATE_VERIFIED &&
 			facts.version >= 12 && facts.bits >= 128);
 	milter_header_value("mx.example", &facts, goes_on ? NULL : &refusal, &value);
 	char *text = buf_take(&value);
 	check_ascii(text, true);
 	free(text);
-	if (!milter_verdict_recipient(&settings, rules, &client, &facts, str_of(texts[10]), &refusal))
+	if (!inbound_verdict_recipient(rules, &shown, str_of(texts[10]), &refusal))
 		check_refusal(&refusal);
 	milter_header_is(texts[8], "X-Postern-TLS");
 }

@@ -463,10 +463,10 @@ static void a_milter_reads_the_same_rules(void **state)
 	assert_string_equal(c->milter.connection, "inet:8891@127.0.0.1");
 	assert_null(c->milter.socket_path);
 	assert_string_equal(c->milter.header, "X-TLS");
-	assert_int_equal(c->milter.mode, POLICY_INBOUND_REPORT);
+	assert_int_equal(c->milter.inbound.mode, POLICY_INBOUND_REPORT);
 	assert_int_equal(c->milter.mta, MILTER_MTA_POSTFIX);
 	assert_int_equal(c->milter.socket_mode, 0600);
-	assert_int_equal(c->milter.exempt_count, 2); /* the loopback, by default */
+	assert_int_equal(c->milter.inbound.exempt_count, 2); /* the loopback, by default */
 	struct policy_inbound_facts facts = { .has_tls = true, .version = 12, .bits = 128,
 		.cipher = STR("AES128-SHA"), .client_name = STR("mx.partner.example"), .port = 587 };
 	struct policy_inbound_refusal no;
@@ -496,7 +496,7 @@ static void a_milter_reads_the_same_rules(void **state)
 			sockets[i].written);
 		c = load_good(buf_text(&text));
 		assert_string_equal(c->milter.connection, sockets[i].connection);
-		assert_int_equal(c->milter.exempt_count, 0);
+		assert_int_equal(c->milter.inbound.exempt_count, 0);
 		config_unref(&c);
 		buf_release(&text);
 	}

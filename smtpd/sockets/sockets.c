@@ -1,4 +1,4 @@
-#include "smtpd/socketmap/socketmap_sockets.h"
+#include "smtpd/sockets/sockets.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ struct socket {
 	struct netaddr address;
 };
 
-struct socketmap_sockets {
+struct sockets {
 	unsigned references;
 	struct socket **all;
 	size_t count;
@@ -33,12 +33,12 @@ static void socket_unref(struct socket *s)
 	free(s);
 }
 
-static struct socket *socket_open(const struct socketmap_address *a, struct err *err)
+static struct socket *socket_open(const struct sockets_address *a, struct err *err)
 {
 	int fd = a->path ? tlsio_listener_open_unix(a->path, 0666, BACKLOG, err)
 			 : tlsio_listener_open_tcp(&a->address, BACKLOG, NULL, err);
 	if (fd < 0) {
-		err_prefix(err, "socketmap \"%s\": ", a->text);
+		err_prefix(err, "%s \"%s\": ", a->section, a->text);
 		return NULL;
 	}
 	struct socket *s = mem_zero(sizeof(*s));
@@ -49,7 +49,7 @@ static struct socket *socket_open(const struct socketmap_address *a, struct err 
 	return s;
 }
 
-static struct socket *find(const struct socketmap_sockets *in, const struct socketmap_address *a)
+static struct socket *find(const struct sockets *in, const struct sockets_address *a)
 {
 	for (size_t i = 0; in && i < in->count; i++) {
 		struct socket *s = in->all[i];
@@ -63,10 +63,10 @@ static struct socket *find(const struct socketmap_sockets *in, const struct sock
 	return NULL;
 }
 
-struct socketmap_sockets *socketmap_sockets_open(const struct socketmap_settings *wanted,
-	struct socketmap_sockets *old, struct err *err)
+struct sockets *sockets_open(const struct sockets_settings *wanted, struct sockets *old,
+	struct err *err)
 {
-	struct socketmap_sockets *sockets = mem_zero(sizeof(*sockets));
+	struct sockets *sockets = mem_zero(sizeof(*sockets));
 	sockets->references = 1;
 	sockets->all = wanted->count ? mem_array(wanted->count, sizeof(*sockets->all)) : NULL;
 	for (size_t i = 0; i < wanted->count; i++) {
@@ -74,7 +74,7 @@ struct socketmap_sockets *socketmap_sockets_open(const struct socketmap_settings
 		if (!s)
 			s = socket_open(&wanted->all[i], err);
 		if (!s) {
-			socketmap_sockets_unref(&sockets);
+			sockets_unref(&sockets);
 			return NULL;
 		}
 		sockets->all[sockets->count++] = s;
@@ -82,25 +82,25 @@ struct socketmap_sockets *socketmap_sockets_open(const struct socketmap_settings
 	return sockets;
 }
 
-size_t socketmap_sockets_count(const struct socketmap_sockets *sockets)
+size_t sockets_count(const struct sockets *sockets)
 {
 	return sockets->count;
 }
 
-int socketmap_sockets_fd(const struct socketmap_sockets *sockets, size_t index)
+int sockets_fd(const struct sockets *sockets, size_t index)
 {
 	return sockets->all[index]->fd;
 }
 
-struct socketmap_sockets *socketmap_sockets_ref(struct socketmap_sockets *sockets)
+struct sockets *sockets_ref(struct sockets *sockets)
 {
 	sockets->references++;
 	return sockets;
 }
 
-void socketmap_sockets_unref(struct socketmap_sockets **pointer)
+void sockets_unref(struct sockets **pointer)
 {
-	struct socketmap_sockets *sockets = *pointer;
+	struct sockets *sockets = *pointer;
 	*pointer = NULL;
 	if (!sockets || --sockets->references > 0)
 		return;

@@ -1,0 +1,57 @@
+#include "smtpd/inbound/inbound_verdict.h"
+
+#include <stdio.h>
+
+struct str inbound_verdict_client_name(struct str host)
+{
+	if (host.length == 0 || host.at[0] == '[' || str_equal_nocase(host, STR("unknown")))
+		return STR("");
+	return host;
+}
+
+struct str inbound_verdict_domain(struct str path)
+{
+	path = str_trim(path);
+	if (path.length > 0 && path.at[0] == '<')
+		path = str_skip(path, 1);
+	if (path.length > 0 && path.at[path.length - 1] == '>')
+		path = str_head(path, path.length - 1);
+	size_t at = str_find_last(path, '@');
+	return at < path.length ? str_skip(path, at + 1) : STR("");
+}
+
+/* A sender that promises TLS to the end began without it: nothing may be promised on. */
+static bool is_requiretls_kept(const struct policy_inbound_facts *facts,
+	struct policy_inbound_refusal *ret)
+{
+	static const struct policy_inbound_demand tls = { .requires_tls = true };
+	if (facts->has_tls)
+		return true;
+	struct policy_inbound_facts shown = { .default_mode = facts->default_mode };
+	policy_inbound_demand_is_met(&tls, &shown, "REQUIRETLS", ret);
+	snprintf(ret->text, sizeof(ret->text),
+		"Must issue a STARTTLS command first: REQUIRETLS is for TLS only (RFC 8689)");
+	ret->source = "RFC 8689";
+	return false;
+}
+
+bool inbound_verdict_sender(const struct policy_inbound *rules,
+	const struct policy_inbound_facts *facts, struct str sender, bool wants_requiretls,
+	struct policy_inbound_refusal *ret_refusal)
+{
+	struct policy_inbound_refusal by_rules;
+	bool is_kept = !wants_requiretls || is_requiretls_kept(facts, ret_refusal);
+	if (policy_inbound_may_send(rules, facts, inbound_verdict_domain(sender), &by_rules))
+		return is_kept;
+	if (is_kept || by_rules.mode > ret_refusal->mode)
+		*ret_refusal = by_rules;
+	return false;
+}
+
+bool inbound_verdict_recipient(const struct policy_inbound *rules,
+	const struct policy_inbound_facts *facts, struct str recipient,
+	struct policy_inbound_refusal *ret_refusal)
+{
+	return policy_inbound_may_receive(rules, facts, inbound_verdict_domain(recipient),
+		ret_refusal);
+}

@@ -1,0 +1,59 @@
+#include "smtpd/inbound/inbound_verdict.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void L1_addresses_come_with_brackets(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *path, *domain;
+	} rows[] = {
+		{ "<a@b.example>", "b.example" }, { "a@b.example", "b.example" }, { "<>", "" },
+		{ "", "" }, { "<postmaster>", "" }, { "<\"x@y\"@b.example>", "b.example" },
+		{ " <a@b.example> ", "b.example" }, { "<a@>", "" }, { "<", "" }, { "@", "" },
+		{ "<a@[192.0.2.1]>", "[192.0.2.1]" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_true(str_equal(inbound_verdict_domain(str_of(rows[i].path)),
+			str_of(rows[i].domain)));
+}
+
+static void a_host_is_no_name_unless_the_MTA_found_one(void **state)
+{
+	(void)state;
+	static const char *const no_names[] = { "unknown", "UNKNOWN", "[198.51.100.1]", "", NULL };
+	for (size_t i = 0; i < sizeof(no_names) / sizeof(no_names[0]); i++)
+		assert_int_equal(inbound_verdict_client_name(str_of(no_names[i])).length, 0);
+	assert_true(str_equal(inbound_verdict_client_name(STR("mx.example")), STR("mx.example")));
+}
+
+static void E1_requiretls_is_for_tls_whatever_the_rules_say(void **state)
+{
+	(void)state;
+	struct policy_inbound *none = policy_inbound_new();
+	struct policy_inbound_facts f = { .default_mode = POLICY_INBOUND_TEMPFAIL };
+	struct policy_inbound_refusal no;
+	assert_true(inbound_verdict_sender(none, &f, STR("<a@b.example>"), false, &no));
+	assert_false(inbound_verdict_sender(none, &f, STR("<a@b.example>"), true, &no));
+	assert_int_equal(no.code, 451);
+	assert_string_equal(no.source, "RFC 8689");
+	f.has_tls = true;
+	assert_true(inbound_verdict_sender(none, &f, STR("<a@b.example>"), true, &no));
+	policy_inbound_unref(&none);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(L1_addresses_come_with_brackets),
+		cmocka_unit_test(a_host_is_no_name_unless_the_MTA_found_one),
+		cmocka_unit_test(E1_requiretls_is_for_tls_whatever_the_rules_say),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
