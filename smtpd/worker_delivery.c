@@ -22,6 +22,18 @@ static uint16_t attempts_after(const struct spool_envelope *e, uint32_t recipien
 	return before < UINT16_MAX ? (uint16_t)(before + 1) : before;
 }
 
+/* What is known of the recipient, with one more try and what came of it. */
+static struct spool_outcome outcome_of(const struct spool_envelope *e, const struct relay_outcome *o)
+{
+	const struct spool_recipient *r = &e->recipients[o->recipient];
+	return (struct spool_outcome){ .recipient = o->recipient,
+		.attempts = attempts_after(e, o->recipient),
+		.reason = str_of(o->text),
+		.cause = o->kind == RELAY_DEFERRED ? o->cause : SPOOL_CAUSE_NONE,
+		.told = r->told,
+		.via = r->via };
+}
+
 static int64_t next_try_s(const struct worker_delivery *d, unsigned attempts)
 {
 	const struct spool_envelope *e = spool_reader_envelope(d->reader);
@@ -133,11 +145,8 @@ static void bounce(struct worker_delivery *d, const struct relay_outcome *const 
 	for (size_t i = 0; i < count; i++) {
 		char *reason = d->failed_reasons + i * sizeof(failed[0]->text);
 		memcpy(reason, failed[i]->text, sizeof(failed[0]->text));
-		d->failed[i] = (struct spool_outcome){
-			.recipient = failed[i]->recipient,
-			.attempts = attempts_after(e, failed[i]->recipient),
-			.reason = str_of(reason),
-		};
+		d->failed[i] = outcome_of(e, failed[i]);
+		d->failed[i].reason = str_of(reason);
 		if (dsn_is_wanted(e, failed[i]->recipient, DSN_FAILED))
 			told[told_count++] = dsn_recipient_of(failed[i]);
 	}
@@ -167,9 +176,8 @@ static void wait_a_little(struct worker_delivery *d, const struct relay_result *
 		tlsio_loop_time_s(d->rooms->loop), random_bits());
 	for (size_t i = 0; i < result->count; i++) {
 		const struct relay_outcome *o = &result->outcomes[i];
-		waiting[i] = (struct spool_outcome){ .recipient = o->recipient,
-			.attempts = e->recipients[o->recipient].attempts,
-			.reason = str_of(o->text) };
+		waiting[i] = outcome_of(e, o);
+		waiting[i].attempts = e->recipients[o->recipient].attempts;
 		wait_until(d, &waiting[i], due_s);
 	}
 	spool_settle(d->rooms->spool, d->message, waiting, result->count);
@@ -211,11 +219,7 @@ void worker_delivery_settle(struct worker_delivery *d, const struct relay_result
 	d->result = result->destination_failed ? SCHED_UNREACHABLE : SCHED_RETRY;
 	for (size_t i = 0; i < result->count; i++) {
 		const struct relay_outcome *o = &result->outcomes[i];
-		struct spool_outcome outcome = {
-			.recipient = o->recipient,
-			.attempts = attempts_after(e, o->recipient),
-			.reason = str_of(o->text),
-		};
+		struct spool_outcome outcome = outcome_of(e, o);
 		if (o->kind == RELAY_FAILED || (o->kind == RELAY_DEFERRED && is_expired)) {
 			failed[failed_count++] = o;
 			d->expired_count += o->kind == RELAY_DEFERRED;

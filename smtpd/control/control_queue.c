@@ -46,7 +46,7 @@ static void put(struct buf *out, const char *key, struct str text)
 
 static const char *const state_names[] = { [SPOOL_RECIPIENT_WAITING] = "waiting",
 	[SPOOL_RECIPIENT_DELIVERED] = "delivered", [SPOOL_RECIPIENT_FAILED] = "failed",
-	[SPOOL_RECIPIENT_REMOVED] = "removed" };
+	[SPOOL_RECIPIENT_REMOVED] = "removed", [SPOOL_RECIPIENT_HELD] = "held" };
 
 static void put_message(struct buf *out, const struct spool_envelope *e, const struct walk *w)
 {
@@ -55,7 +55,7 @@ static void put_message(struct buf *out, const struct spool_envelope *e, const s
 	char id[17];
 	uint32_t waiting = 0;
 	for (uint32_t i = 0; i < e->recipient_count; i++)
-		waiting += e->recipients[i].state == SPOOL_RECIPIENT_WAITING;
+		waiting += spool_recipient_is_open(e->recipients[i].state);
 	control_put_begin(out, "message");
 	control_put_text(out, "id", str_of(spool_id_format(e->id, id)));
 	control_put_number(out, "received", e->received_s);
@@ -95,7 +95,7 @@ static void put_recipient(struct buf *out, const struct walk *w, const struct sp
 	control_put_begin(out, "recipient");
 	put(out, "address", r->address);
 	control_put_text(out, "state",
-		str_of(r->state <= SPOOL_RECIPIENT_REMOVED ? state_names[r->state] : "unknown"));
+		str_of(r->state <= SPOOL_RECIPIENT_HELD ? state_names[r->state] : "unknown"));
 	control_put_number(out, "attempts", r->attempts);
 	if (is_waiting) {
 		control_put_number(out, "due", r->due_s);
@@ -103,7 +103,10 @@ static void put_recipient(struct buf *out, const struct walk *w, const struct sp
 			r->due_s > w->now_s ? r->due_s - w->now_s : 0);
 		put_destination(out, w->rooms->config(w->rooms->ctx), r->address, w->now_s);
 	}
+	if (spool_recipient_is_open(r->state) && r->cause != SPOOL_CAUSE_NONE)
+		put(out, "cause", str_of(spool_cause_name(r->cause)));
 	put(out, "reason", r->reason);
+	put(out, "via", r->via);
 	put(out, "orcpt", r->orcpt);
 	control_put_end(out);
 }
@@ -146,7 +149,7 @@ static void next_recipient(struct walk *w, struct buf *out)
 		return;
 	}
 	const struct spool_recipient *r = &e->recipients[w->recipient++];
-	if (!w->is_list || r->state == SPOOL_RECIPIENT_WAITING)
+	if (!w->is_list || spool_recipient_is_open(r->state))
 		put_recipient(out, w, r);
 }
 

@@ -214,7 +214,7 @@ static void run_remove(
 	const struct spool_envelope *e = spool_reader_envelope(reader);
 	struct spool_outcome *outcomes = mem_array(e->recipient_count + 1, sizeof(*outcomes));
 	for (uint32_t i = 0; i < e->recipient_count; i++)
-		if (e->recipients[i].state == SPOOL_RECIPIENT_WAITING)
+		if (spool_recipient_is_open(e->recipients[i].state))
 			outcomes[count++] = (struct spool_outcome){ .recipient = i,
 				.state = SPOOL_RECIPIENT_REMOVED,
 				.attempts = e->recipients[i].attempts,

@@ -37,6 +37,7 @@ struct relay_outcome {
 	bool is_dsn_passed_on;	   /* DELIVERED: the next hop took our DSN parameters (RFC 3461),
 				    * so reporting success is its business now */
 	bool is_smtp_reply;	   /* text is the peer's words with its code */
+	enum spool_cause cause;	   /* of a DEFERRED one, for the queue */
 };
 
 struct relay_result {

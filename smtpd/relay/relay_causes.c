@@ -84,6 +84,7 @@ void relay_causes_outcome(const struct relay_causes *causes, const char *domain,
 			causes->count - n == 1 ? "" : "s");
 	relay_outcome_set(ret, first->outcome.kind, first->outcome.enhanced, "%s",
 		buf_text(&words));
+	ret->cause = first->outcome.cause;
 	buf_release(&words);
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "smtpd/smtp/smtp_address.h"
 
@@ -61,6 +62,20 @@ void relay_outcome_from_reply(struct relay_outcome *o, const struct smtp_reply *
 	snprintf(o->host, sizeof(o->host), "%s", host);
 	o->is_smtp_reply = true;
 	o->is_dsn_passed_on = false;
+	o->cause = SPOOL_CAUSE_REPLY;
+}
+
+/* Our own sentences are told apart by their codes (RFC 3463): 4.4.1 and 4.4.2 are connections, the rest
+ * of 4.4 is about the way there, 4.5 is the peer's protocol, 4.7 security. */
+static enum spool_cause cause_of(const char *code)
+{
+	if (strncmp(code, "4.7.", 4) == 0)
+		return SPOOL_CAUSE_POLICY;
+	if (strcmp(code, "4.4.1") == 0 || strcmp(code, "4.4.2") == 0)
+		return SPOOL_CAUSE_UNREACHABLE;
+	if (strncmp(code, "4.5.", 4) == 0)
+		return SPOOL_CAUSE_REPLY;
+	return strncmp(code, "4.4.", 4) == 0 ? SPOOL_CAUSE_NAMES : SPOOL_CAUSE_OURS;
 }
 
 void relay_outcome_set(struct relay_outcome *o, enum relay_outcome_kind kind, const char *enhanced,
@@ -77,6 +92,7 @@ void relay_outcome_set(struct relay_outcome *o, enum relay_outcome_kind kind, co
 	o->host[0] = '\0';
 	o->is_smtp_reply = false;
 	o->is_dsn_passed_on = false;
+	o->cause = cause_of(enhanced);
 }
 
 void relay_outcome_refuse(struct relay_outcome *o, const char *words)

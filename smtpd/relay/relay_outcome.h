@@ -15,7 +15,7 @@ const char *relay_outcome_name(enum relay_outcome_kind kind);
 /* From the peer's final word: 2xx delivered, 5xx failed, anything else deferred. recipient kept. */
 void relay_outcome_from_reply(struct relay_outcome *o, const struct smtp_reply *reply,
 	const char *host);
-/* Our own sentence. recipient kept. */
+/* Our own sentence; its code says the cause. recipient kept. */
 void relay_outcome_set(struct relay_outcome *o, enum relay_outcome_kind kind, const char *enhanced,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* What a route "refuse words" says; the words may begin with an enhanced code. recipient kept. */

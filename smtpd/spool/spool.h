@@ -28,7 +28,7 @@ struct spool;
 struct spool_disk; /* spool_disk.h: every disk call; tests give one that fails or loses power */
 
 struct spool_events {
-	/* A message is durable and has recipients waiting: at replay (spool_replay) and after each
+	/* A message is durable and has open recipients, waiting or held: at replay (spool_replay) and after each
 	 * commit, before its on_done. The envelope is borrowed for the call. */
 	void (*on_message)(void *ctx, const struct spool_envelope *envelope);
 	/* Something an operator must read: damage found at replay, full disk, failed sync. */
@@ -88,8 +88,11 @@ struct spool_outcome {
 	uint16_t attempts;
 	int64_t due_s;	   /* WAITING: when to try again */
 	struct str reason; /* at most 500 bytes are kept */
+	uint8_t cause;	   /* enum spool_cause */
+	uint8_t told;	   /* SPOOL_TOLD_*; say again what was told before */
+	struct str via;	   /* say it again as long as it holds; at most 300 bytes */
 };
-/* Record outcomes. Written in this turn (a killed process loses nothing), synced with the next
+/* Record outcomes: each replaces all that was known of its recipient. Written in this turn (a killed process loses nothing), synced with the next
  * batch or within a second. With no recipient waiting any more the message is gone. Unknown ids
  * are ignored. */
 void spool_settle(struct spool *spool, uint64_t id, const struct spool_outcome *outcomes,
@@ -98,7 +101,7 @@ void spool_settle(struct spool *spool, uint64_t id, const struct spool_outcome *
 /* ---- looking ---------------------------------------------------------------------------------- */
 
 struct spool_summary {
-	uint64_t messages;	/* with recipients waiting */
+	uint64_t messages;	/* with open recipients */
 	uint64_t message_bytes;
 	uint64_t segments;	/* files in use */
 	uint64_t segment_bytes; /* disk they take, and those kept free for next use */

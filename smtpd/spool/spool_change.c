@@ -142,9 +142,10 @@ void spool_settle(
 		if (!spool_message_is_waiting(message, o->recipient))
 			continue;
 		struct spool_delta delta = { .recipient = o->recipient, .state = o->state,
-			.attempts = o->attempts, .due_s = o->due_s, .reason = o->reason };
+			.attempts = o->attempts, .due_s = o->due_s, .reason = o->reason,
+			.cause = o->cause, .told = o->told, .via = o->via };
 		spool_delta_append(&deltas, &delta);
-		if (o->state != SPOOL_RECIPIENT_WAITING)
+		if (!spool_recipient_is_open(o->state))
 			spool_message_set_waiting(message, o->recipient, false);
 	}
 	if (deltas.length && !spool_message_has_waiting(message)) {

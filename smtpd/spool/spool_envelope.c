@@ -6,8 +6,16 @@
 
 /* version u8 | ret u8 | flags u8 | 0 u8 | received i64 | recipients u32 | sender, envid, client:
  * length u16 and bytes each | then per recipient: notify u8 | state u8 | attempts u16 | due i64 |
- * address, orcpt, reason: length u16 and bytes each */
-enum { ENVELOPE_VERSION = 1, HEAD_BYTES = 16, RECIPIENT_BYTES = 12 };
+ * address, orcpt, reason: length u16 and bytes each; since version 2 also via, as those, and
+ * cause u8 | told u8 */
+enum { ENVELOPE_VERSION = 2, HEAD_BYTES = 16, RECIPIENT_BYTES = 12, RECIPIENT_TAIL_BYTES = 2 };
+
+const char *spool_cause_name(uint8_t cause)
+{
+	static const char *const names[SPOOL_CAUSE_COUNT] = { "none", "reply", "unreachable",
+		"names", "policy", "ours" };
+	return cause < SPOOL_CAUSE_COUNT ? names[cause] : "unknown";
+}
 
 static void append_text(struct buf *ret, struct str text)
 {
@@ -48,10 +56,23 @@ void spool_envelope_encode(const struct spool_envelope *e, struct buf *ret)
 		append_text(ret, r->address);
 		append_text(ret, r->orcpt);
 		append_text(ret, r->reason);
+		append_text(ret, r->via);
+		const char tail[RECIPIENT_TAIL_BYTES] = { (char)r->cause, (char)r->told };
+		buf_append(ret, tail, sizeof(tail));
 	}
 }
 
-static bool take_recipient(struct str *rest, struct spool_recipient *ret)
+static bool take_tail(struct str *rest, struct spool_recipient *ret)
+{
+	if (!take_text(rest, &ret->via) || rest->length < RECIPIENT_TAIL_BYTES)
+		return false;
+	ret->cause = (uint8_t)rest->at[0];
+	ret->told = (uint8_t)rest->at[1];
+	*rest = str_skip(*rest, RECIPIENT_TAIL_BYTES);
+	return ret->cause < SPOOL_CAUSE_COUNT;
+}
+
+static bool take_recipient(struct str *rest, int version, struct spool_recipient *ret)
 {
 	if (rest->length < RECIPIENT_BYTES)
 		return false;
@@ -61,8 +82,9 @@ static bool take_recipient(struct str *rest, struct spool_recipient *ret)
 	ret->attempts = codec_get_u16(at + 2);
 	ret->due_s = (int64_t)codec_get_u64(at + 4);
 	*rest = str_skip(*rest, RECIPIENT_BYTES);
-	return ret->state <= SPOOL_RECIPIENT_REMOVED && take_text(rest, &ret->address) &&
-	       take_text(rest, &ret->orcpt) && take_text(rest, &ret->reason);
+	return ret->state <= SPOOL_RECIPIENT_HELD && take_text(rest, &ret->address) &&
+	       take_text(rest, &ret->orcpt) && take_text(rest, &ret->reason) &&
+	       (version == 1 || take_tail(rest, ret));
 }
 
 int spool_envelope_decode(struct str bytes, struct arena *arena, struct spool_envelope *ret,
@@ -70,9 +92,10 @@ int spool_envelope_decode(struct str bytes, struct arena *arena, struct spool_en
 {
 	if (bytes.length < HEAD_BYTES)
 		return err_set(err, ERR_INPUT, "the envelope is cut short");
-	if (bytes.at[0] != ENVELOPE_VERSION)
+	int version = (unsigned char)bytes.at[0];
+	if (version < 1 || version > ENVELOPE_VERSION)
 		return err_set(err, ERR_INPUT, "the envelope has version %d, this program knows %d",
-			bytes.at[0], ENVELOPE_VERSION);
+			version, ENVELOPE_VERSION);
 	struct spool_envelope e = {
 		.ret = (uint8_t)bytes.at[1],
 		.flags = (uint8_t)bytes.at[2],
@@ -89,7 +112,7 @@ int spool_envelope_decode(struct str bytes, struct arena *arena, struct spool_en
 			(unsigned)e.recipient_count, rest.length);
 	e.recipients = arena_alloc(arena, (size_t)e.recipient_count * sizeof(*e.recipients));
 	for (uint32_t i = 0; i < e.recipient_count; i++) {
-		if (!take_recipient(&rest, &e.recipients[i]))
+		if (!take_recipient(&rest, version, &e.recipients[i]))
 			return err_set(err, ERR_INPUT, "the envelope's recipient %u is malformed",
 				(unsigned)i);
 	}
@@ -102,7 +125,7 @@ int spool_envelope_decode(struct str bytes, struct arena *arena, struct spool_en
 bool spool_envelope_is_settled(const struct spool_envelope *e)
 {
 	for (uint32_t i = 0; i < e->recipient_count; i++) {
-		if (e->recipients[i].state == SPOOL_RECIPIENT_WAITING)
+		if (spool_recipient_is_open(e->recipients[i].state))
 			return false;
 	}
 	return true;

@@ -20,7 +20,29 @@ enum spool_recipient_state {
 	SPOOL_RECIPIENT_DELIVERED = 1,
 	SPOOL_RECIPIENT_FAILED = 2,  /* bounced, or dropped where no bounce may be sent */
 	SPOOL_RECIPIENT_REMOVED = 3, /* by the operator */
+	SPOOL_RECIPIENT_HELD = 4,    /* by the operator, until released: neither tried nor given up */
 };
+/* Of those the spool keeps the message. */
+static inline bool spool_recipient_is_open(uint8_t state)
+{
+	return state == SPOOL_RECIPIENT_WAITING || state == SPOOL_RECIPIENT_HELD;
+}
+
+/* What kept a recipient from going out when it was tried last. */
+enum spool_cause {
+	SPOOL_CAUSE_NONE = 0, /* not tried yet */
+	SPOOL_CAUSE_REPLY = 1, /* the next hop said: later (4xx) */
+	SPOOL_CAUSE_UNREACHABLE = 2, /* no connection, or it broke */
+	SPOOL_CAUSE_NAMES = 3, /* DNS did not lead to a host */
+	SPOOL_CAUSE_POLICY = 4, /* TLS is not what our rules, DANE or MTA-STS demand */
+	SPOOL_CAUSE_OURS = 5, /* we were not ready */
+};
+enum { SPOOL_CAUSE_COUNT = 6 };
+/* "none", "reply", "unreachable", "names", "policy", "ours" */
+const char *spool_cause_name(uint8_t cause);
+
+/* What the sender was told of a recipient that waits. */
+enum { SPOOL_TOLD_DELAY = 1, /* that it is late */ SPOOL_TOLD_POLICY = 2 /* that policy keeps it */ };
 
 /* RFC 3461 NOTIFY; 0 = not given (behaves as FAILURE, and DELAY by our own choice) */
 enum { SPOOL_NOTIFY_NEVER = 1, SPOOL_NOTIFY_SUCCESS = 2, SPOOL_NOTIFY_FAILURE = 4,
@@ -36,6 +58,9 @@ struct spool_recipient {
 	uint16_t attempts;  /* so far */
 	int64_t due_s;	    /* seconds since 1970; 0 = at once */
 	struct str reason;  /* last outcome in words, or empty */
+	uint8_t cause;	    /* enum spool_cause, of the last try */
+	uint8_t told;	    /* SPOOL_TOLD_* */
+	struct str via;	    /* the operator's own way for it, in the words of a route; or empty */
 };
 
 struct spool_envelope {
@@ -56,7 +81,7 @@ void spool_envelope_encode(const struct spool_envelope *e, struct buf *ret);
 /* Views in ret point into bytes; the recipients array comes from arena. */
 int spool_envelope_decode(struct str bytes, struct arena *arena, struct spool_envelope *ret,
 	struct err *err);
-/* True when no recipient waits any more. */
+/* True when no recipient is open any more. */
 bool spool_envelope_is_settled(const struct spool_envelope *e);
 
 /* Message ids in words: 16 lower-case hexadecimal digits; text holds 17. Returns text. */

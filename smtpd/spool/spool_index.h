@@ -45,7 +45,7 @@ struct spool_message {
 	uint32_t settle_bytes;
 	uint32_t first_segment; /* commit records of this id lie from here to commit.segment */
 	uint32_t recipient_count;
-	union {
+	union { /* who is open: waits, or is held */
 		uint64_t bits;
 		uint64_t *map; /* owned, where there are more than 64 */
 	} waiting;

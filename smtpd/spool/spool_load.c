@@ -72,14 +72,17 @@ static void apply_settles(struct spool *spool, const struct spool_message *messa
 			r->attempts = delta.attempts;
 			r->due_s = delta.due_s;
 			r->reason = arena_str(&loaded->arena, delta.reason);
+			r->cause = delta.cause < SPOOL_CAUSE_COUNT ? delta.cause : SPOOL_CAUSE_NONE;
+			r->told = delta.told;
+			r->via = arena_str(&loaded->arena, delta.via);
 		}
 	}
 	for (uint32_t i = 0; i < envelope->recipient_count; i++) {
 		struct spool_recipient *r = &envelope->recipients[i];
 		bool is_waiting = spool_message_is_waiting(message, i);
-		if (is_waiting && r->state != SPOOL_RECIPIENT_WAITING)
+		if (is_waiting && !spool_recipient_is_open(r->state))
 			r->state = SPOOL_RECIPIENT_WAITING;
-		else if (!is_waiting && r->state == SPOOL_RECIPIENT_WAITING)
+		else if (!is_waiting && spool_recipient_is_open(r->state))
 			r->state = SPOOL_RECIPIENT_REMOVED;
 	}
 	buf_release(&record);

@@ -192,8 +192,9 @@ bool spool_settle_head_parse(
 	return true;
 }
 
-/* recipient u32 | state u8 | 0 u8 | attempts u16 | due u64 | reason length u16 | reason */
-enum { DELTA_BYTES = 18 };
+/* recipient u32 | state u8 | cause and more u8 | attempts u16 | due u64 | reason length u16 | reason |
+ * where there is a via: length u16, bytes */
+enum { DELTA_BYTES = 18, DELTA_CAUSE = 0x0f, DELTA_TOLD_SHIFT = 4, DELTA_TOLD = 7, DELTA_HAS_VIA = 0x80 };
 
 void spool_delta_append(struct buf *ret, const struct spool_delta *delta)
 {
@@ -203,11 +204,31 @@ void spool_delta_append(struct buf *ret, const struct spool_delta *delta)
 		length = SPOOL_REASON_MOST;
 	codec_put_u32(head, delta->recipient);
 	head[4] = (char)delta->state;
+	head[5] = (char)((delta->cause & DELTA_CAUSE) |
+		(delta->told & DELTA_TOLD) << DELTA_TOLD_SHIFT |
+		(delta->via.length ? DELTA_HAS_VIA : 0));
 	codec_put_u16(head + 6, delta->attempts);
 	codec_put_u64(head + 8, (uint64_t)delta->due_s);
 	codec_put_u16(head + 16, (uint16_t)length);
 	buf_append(ret, head, sizeof(head));
 	buf_append(ret, delta->reason.at, length);
+	if (delta->via.length == 0)
+		return;
+	char via[2];
+	length = delta->via.length < SPOOL_VIA_MOST ? delta->via.length : SPOOL_VIA_MOST;
+	codec_put_u16(via, (uint16_t)length);
+	buf_append(ret, via, sizeof(via));
+	buf_append(ret, delta->via.at, length);
+}
+
+/* Takes a length and so many bytes off the front. */
+static bool take_via(struct str *rest, struct str *ret)
+{
+	if (rest->length < 2 || codec_get_u16(rest->at) > rest->length - 2)
+		return false;
+	*ret = str_from(rest->at + 2, codec_get_u16(rest->at));
+	*rest = str_skip(*rest, 2 + ret->length);
+	return true;
 }
 
 bool spool_delta_next(struct str *rest, struct spool_delta *ret)
@@ -219,10 +240,17 @@ bool spool_delta_next(struct str *rest, struct spool_delta *ret)
 	if (length > rest->length - DELTA_BYTES)
 		return false;
 	ret->recipient = codec_get_u32(at);
+	unsigned char more = (unsigned char)at[5];
 	ret->state = (uint8_t)at[4];
+	ret->cause = more & DELTA_CAUSE;
+	ret->told = more >> DELTA_TOLD_SHIFT & DELTA_TOLD;
+	ret->via = (struct str){ 0 };
 	ret->attempts = codec_get_u16(at + 6);
 	ret->due_s = (int64_t)codec_get_u64(at + 8);
 	ret->reason = str_from(at + DELTA_BYTES, length);
-	*rest = str_skip(*rest, DELTA_BYTES + length);
+	struct str after = str_skip(*rest, DELTA_BYTES + length);
+	if ((more & DELTA_HAS_VIA) && !take_via(&after, &ret->via))
+		return false;
+	*rest = after;
 	return true;
 }

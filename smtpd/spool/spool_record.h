@@ -116,8 +116,11 @@ struct spool_delta {
 	uint16_t attempts;
 	int64_t due_s;
 	struct str reason;
+	uint8_t cause; /* below 16 */
+	uint8_t told;  /* below 8 */
+	struct str via;
 };
-enum { SPOOL_SETTLE_HEAD_BYTES = 12, SPOOL_REASON_MOST = 500 };
+enum { SPOOL_SETTLE_HEAD_BYTES = 12, SPOOL_REASON_MOST = 500, SPOOL_VIA_MOST = 300 };
 /* The place of the settle record before this one (segment 0: none), its record's bytes. */
 void spool_settle_head_format(struct spool_position previous, uint32_t previous_bytes, void *into);
 bool spool_settle_head_parse(

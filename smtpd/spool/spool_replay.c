@@ -83,7 +83,7 @@ static void on_commit(struct replay *replay, struct spool_position at,
 		message->commit_bytes = spool_record_bytes(found->record.length);
 		for (uint32_t i = 0; i < envelope.recipient_count; i++)
 			spool_message_set_waiting(message, i,
-				envelope.recipients[i].state == SPOOL_RECIPIENT_WAITING);
+				spool_recipient_is_open(envelope.recipients[i].state));
 		for (uint32_t i = 0; i < head.chunk_count; i++) {
 			struct spool_chunk chunk = spool_chunk_at(chunks, i);
 			hold(spool, message, chunk.at.segment, spool_record_bytes(chunk.length));
@@ -116,7 +116,7 @@ static void on_settle(struct replay *replay, struct spool_position at,
 	while (spool_delta_next(&rest, &delta)) {
 		if (delta.recipient < message->recipient_count)
 			spool_message_set_waiting(message, delta.recipient,
-				delta.state == SPOOL_RECIPIENT_WAITING);
+				spool_recipient_is_open(delta.state));
 	}
 	message->settle = at;
 	message->settle_bytes = spool_record_bytes(found->record.length);

@@ -252,7 +252,7 @@ static struct spool_message *become_message(struct spool *spool, struct spool_co
 		spool_segment_add_id(
 			spool_segments_find(&spool->segments, extent.segment), c->id);
 	for (uint32_t i = 0; i < envelope->recipient_count; i++) {
-		if (envelope->recipients[i].state != SPOOL_RECIPIENT_WAITING)
+		if (!spool_recipient_is_open(envelope->recipients[i].state))
 			spool_message_set_waiting(message, i, false);
 	}
 	return message;

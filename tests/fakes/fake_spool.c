@@ -308,6 +308,9 @@ void spool_settle(struct spool *spool, uint64_t id, const struct spool_outcome *
 		r->attempts = o->attempts;
 		r->due_s = o->due_s;
 		r->reason = copy(&m->arena, o->reason);
+		r->cause = o->cause;
+		r->told = o->told;
+		r->via = copy(&m->arena, o->via);
 	}
 }
 
@@ -316,7 +319,7 @@ void spool_settle(struct spool *spool, uint64_t id, const struct spool_outcome *
 static bool is_waiting(const struct message *m)
 {
 	for (uint32_t i = 0; i < m->envelope.recipient_count; i++) {
-		if (m->envelope.recipients[i].state == SPOOL_RECIPIENT_WAITING)
+		if (spool_recipient_is_open(m->envelope.recipients[i].state))
 			return true;
 	}
 	return false;

@@ -120,6 +120,32 @@ static void outcomes_survive(void **state)
 	}
 }
 
+static void held_recipients_stay(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t id = fixture_send_durably(f, 1, 100, 2);
+	const struct spool_outcome held = { .state = SPOOL_RECIPIENT_HELD, .attempts = 2,
+		.reason = STR("454 later"), .cause = SPOOL_CAUSE_REPLY, .told = SPOOL_TOLD_DELAY,
+		.via = STR("smtp other.example:25") };
+	spool_settle(f->spool, id, &held, 1);
+	fixture_settle_one(f, id, 1, SPOOL_RECIPIENT_DELIVERED);
+	for (int again = 0; again < 2; again++) {
+		struct spool_reader *r = spool_read(f->spool, id, NULL);
+		assert_non_null(r);
+		const struct spool_recipient *one = &spool_reader_envelope(r)->recipients[0];
+		assert_int_equal(one->state, SPOOL_RECIPIENT_HELD);
+		assert_int_equal(one->cause, SPOOL_CAUSE_REPLY);
+		assert_int_equal(one->told, SPOOL_TOLD_DELAY);
+		assert_true(str_equal(one->via, STR("smtp other.example:25")));
+		spool_reader_free(&r);
+		fixture_reopen(f);
+	}
+	assert_true(fixture_was_told(f, id));
+	fixture_settle_one(f, id, 0, SPOOL_RECIPIENT_WAITING);
+	fixture_settle_one(f, id, 0, SPOOL_RECIPIENT_REMOVED);
+	assert_int_equal(fixture_count(f), 0);
+}
+
 static void ids_never_return(void **state)
 {
 	struct fixture *f = *state;
@@ -252,6 +278,7 @@ int main(void)
 		TEST(tells_commits_in_order_and_groups_them),
 		TEST(a_settled_message_is_gone_for_good),
 		TEST(outcomes_survive),
+		TEST(held_recipients_stay),
 		TEST(ids_never_return),
 		TEST(lists_ids_in_order),
 		TEST(nothing_of_an_abandoned_message_remains),

@@ -16,8 +16,10 @@ static void make(struct spool_envelope *e, struct spool_recipient recipients[2])
 	recipients[1] = (struct spool_recipient){ .address = STR("\"b c\"@example.org"),
 		.orcpt = STR("rfc822;b+20c@example.org"),
 		.notify = SPOOL_NOTIFY_SUCCESS | SPOOL_NOTIFY_DELAY,
-		.state = SPOOL_RECIPIENT_FAILED, .attempts = 65535, .due_s = INT64_MIN,
-		.reason = STR("550 5.1.1 no such user") };
+		.state = SPOOL_RECIPIENT_HELD, .attempts = 65535, .due_s = INT64_MIN,
+		.reason = STR("550 5.1.1 no such user"), .cause = SPOOL_CAUSE_POLICY,
+		.told = SPOOL_TOLD_DELAY | SPOOL_TOLD_POLICY,
+		.via = STR("smtp mx.example.org:25") };
 	*e = (struct spool_envelope){ .id = 5, .received_s = 1234567890123, .size_bytes = 99,
 		.sender = STR("s@example.net"), .envid = STR("QQ+2B"), .ret = SPOOL_RET_HDRS,
 		.flags = SPOOL_FLAG_SMTPUTF8 | SPOOL_FLAG_BOUNCE, .client = STR("2001:db8::1"),
@@ -50,6 +52,9 @@ static void decodes_what_it_encoded(void **state)
 		assert_int_equal(b->state, r->state);
 		assert_int_equal(b->attempts, r->attempts);
 		assert_int_equal(b->due_s, r->due_s);
+		assert_int_equal(b->cause, r->cause);
+		assert_int_equal(b->told, r->told);
+		assert_true(str_equal(b->via, r->via));
 	}
 	spool_envelope_encode(&back, &again);
 	assert_true(str_equal(buf_str(&again), buf_str(&bytes)));
@@ -87,7 +92,7 @@ static void refuses_what_no_encoder_writes(void **state)
 		size_t at;
 		char byte;
 	} changes[] = {
-		{ 0, 2 },	       /* version */
+		{ 0, 3 },	       /* version */
 		{ 1, 3 },	       /* ret */
 		{ 3, 1 },	       /* reserved */
 		{ 12, 3 },	       /* recipients: one too many */
@@ -112,6 +117,26 @@ static void refuses_what_no_encoder_writes(void **state)
 	arena_clear(&arena);
 }
 
+/* As version 1 wrote it: a queue must outlive an upgrade. */
+static void reads_version_1(void **state)
+{
+	static const char bytes[] = "\1\2\4\0" "\5\0\0\0\0\0\0\0" "\1\0\0\0" "\0\0" "\0\0" "\2\0cl"
+		"\1\0\3\0" "\7\0\0\0\0\0\0\0" "\3\0a@b" "\0\0" "\3\0why";
+	struct spool_envelope e;
+	struct arena arena = { 0 };
+	(void)state;
+	assert_int_equal(spool_envelope_decode(str_from(bytes, sizeof(bytes) - 1), &arena, &e, NULL), 0);
+	assert_int_equal(e.received_s, 5);
+	assert_int_equal(e.recipient_count, 1);
+	assert_int_equal(e.recipients[0].attempts, 3);
+	assert_true(str_equal(e.recipients[0].address, STR("a@b")));
+	assert_true(str_equal(e.recipients[0].reason, STR("why")));
+	assert_int_equal(e.recipients[0].cause, SPOOL_CAUSE_NONE);
+	assert_int_equal(e.recipients[0].told, 0);
+	assert_int_equal(e.recipients[0].via.length, 0);
+	arena_clear(&arena);
+}
+
 static void is_settled_when_nobody_waits(void **state)
 {
 	struct spool_recipient recipients[2];
@@ -120,6 +145,8 @@ static void is_settled_when_nobody_waits(void **state)
 	make(&e, recipients);
 	assert_false(spool_envelope_is_settled(&e));
 	recipients[0].state = SPOOL_RECIPIENT_REMOVED;
+	assert_false(spool_envelope_is_settled(&e)); /* the other one is held */
+	recipients[1].state = SPOOL_RECIPIENT_FAILED;
 	assert_true(spool_envelope_is_settled(&e));
 }
 
@@ -146,6 +173,7 @@ int main(void)
 		cmocka_unit_test(decodes_what_it_encoded),
 		cmocka_unit_test(refuses_every_cut_and_every_extra_byte),
 		cmocka_unit_test(refuses_what_no_encoder_writes),
+		cmocka_unit_test(reads_version_1),
 		cmocka_unit_test(is_settled_when_nobody_waits),
 		cmocka_unit_test(ids_read_as_they_were_written),
 	};

@@ -97,8 +97,8 @@ static void deltas_come_one_by_one(void **state)
 	struct buf bytes = { 0 };
 	char reason[600];
 	memset(reason, 'r', sizeof(reason));
-	struct spool_delta in[] = { { 7, 1, 3, -5, STR("why") },
-		{ 4000000000u, 0, 65535, INT64_MAX, str_from(reason, sizeof(reason)) } };
+	struct spool_delta in[] = { { 7, 1, 3, -5, STR("why"), 4, 3, STR("mx other.example") },
+		{ 4000000000u, 0, 65535, INT64_MAX, str_from(reason, sizeof(reason)), 5, 0, STR("") } };
 	struct spool_delta out;
 	(void)state;
 	for (int i = 0; i < 2; i++)
@@ -108,15 +108,23 @@ static void deltas_come_one_by_one(void **state)
 	assert_int_equal(out.recipient, 7);
 	assert_int_equal(out.due_s, -5);
 	assert_true(str_equal(out.reason, STR("why")));
+	assert_int_equal(out.cause, 4);
+	assert_int_equal(out.told, 3);
+	assert_true(str_equal(out.via, STR("mx other.example")));
 	assert_true(spool_delta_next(&rest, &out));
 	assert_int_equal(out.recipient, 4000000000u);
 	assert_int_equal(out.reason.length, SPOOL_REASON_MOST);
+	assert_int_equal(out.cause, 5);
+	assert_int_equal(out.via.length, 0);
 	assert_false(spool_delta_next(&rest, &out));
 	assert_int_equal(rest.length, 0);
 	rest = str_head(buf_str(&bytes), bytes.length - 1);
 	assert_true(spool_delta_next(&rest, &out));
 	assert_false(spool_delta_next(&rest, &out));
 	assert_true(rest.length > 0);
+	rest = str_head(buf_str(&bytes), 30); /* in the middle of the first one's via */
+	assert_false(spool_delta_next(&rest, &out));
+	assert_int_equal(rest.length, 30);
 	buf_release(&bytes);
 }
 
