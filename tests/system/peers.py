@@ -86,15 +86,19 @@ postlog unix-dgram n - n - 1 postlogd
 		for folder in ("queue", "data", "mail"):
 			os.makedirs(os.path.join(self.folder, folder))
 		place.run(as_root(["chown", "postfix", self.folder + "/data", self.mail]))
-		place.run(as_root(["postfix", "-c", self.folder + "/conf", "check"]))
+		place.run(self.program("/usr/sbin/postfix", "-c", self.folder + "/conf", "check"))
 		place.logs.append(self.folder + "/maillog")
-		self.process = place.start(name, as_root(["/usr/lib/postfix/sbin/master", "-c",
-							  self.folder + "/conf", "-d"]))
+		self.process = place.start(name, self.program("/usr/lib/postfix/sbin/master", "-c",
+							      self.folder + "/conf", "-d"))
 		place.cleanups.append(self.stop)
 		place.wait_for_port(self.port, self.process, self.ip)
 
+	def program(self, *words):
+		"""One of Postfix's programs, as a command for place.run."""
+		return as_root(list(words))
+
 	def stop(self):
-		self.place.run(as_root(["postfix", "-c", self.folder + "/conf", "stop"]), status=None)
+		self.place.run(self.program("/usr/sbin/postfix", "-c", self.folder + "/conf", "stop"), status=None)
 		self.place.end(self.process)
 
 	def delivered(self):

@@ -5,6 +5,7 @@ from client import Client
 from fakehop import FakeHop
 from peers import Dovecot, Exim, Postfix
 from place import check, test, wait_for
+from postfix310 import Postfix310
 
 
 def _send_over_tls(place, port):
@@ -29,6 +30,16 @@ def postfix_takes_mail_over_tls(place):
 	_send_over_tls(place, postfix.port)
 	wait_for(postfix.delivered, "delivered")
 	check(b".dot\nend\n" in postfix.delivered()[0], "body", postfix.delivered())
+
+
+@test(weight=3)
+def postfix_310_takes_mail_over_tls(place):
+	postfix = Postfix310(place)
+	_send_over_tls(place, postfix.port)
+	wait_for(postfix.delivered, "delivered")
+	check(b".dot\nend\n" in postfix.delivered()[0], "body", postfix.delivered())
+	version = place.run(postfix.program("/usr/sbin/postconf", "-hd", "mail_version"))
+	check(version.startswith("3.10."), "its version", version)
 
 
 @test(weight=3)
