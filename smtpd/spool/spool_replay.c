@@ -211,7 +211,7 @@ static void tell_messages(struct replay *replay)
 
 int spool_replay(struct spool *spool, struct err *err)
 {
-	static const struct spool_recover_events events = { on_record, on_damage };
+	static const struct spool_walk_events events = { on_record, on_damage };
 	struct replay replay = { .spool = spool };
 	struct spool_recovered recovered = { 0 };
 	bool is_new = false;

@@ -124,6 +124,12 @@ enum spool_scan_result spool_scan_next(struct spool_scan *scan, struct spool_sca
 	return SPOOL_SCAN_TAIL;
 }
 
+void spool_scan_again(struct spool_scan *scan, uint32_t offset)
+{
+	buf_clear(&scan->window);
+	scan->next = offset;
+}
+
 static bool is_mark_of(const char *bytes, uint32_t number, uint32_t shard, uint64_t *ret_salt)
 {
 	struct spool_record record;

@@ -45,6 +45,8 @@ void spool_scan_init(struct spool_scan *scan,
 uint64_t spool_scan_find_salt(ssize_t (*read)(void *ctx, void *into, size_t length, int64_t at),
 	void *ctx, uint32_t size_bytes, uint32_t number, uint32_t shard);
 enum spool_scan_result spool_scan_next(struct spool_scan *scan, struct spool_scan_found *ret);
+/* Goes back to this offset, and reads it from the disk anew. */
+void spool_scan_again(struct spool_scan *scan, uint32_t offset);
 void spool_scan_clear(struct spool_scan *scan);
 
 #endif

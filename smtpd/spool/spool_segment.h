@@ -100,6 +100,14 @@ void spool_segments_retry(struct spool_segments *set);
 int spool_segments_discard(struct spool_segments *set, struct spool_segment *segment,
 	struct err *err);
 
+/* The next in order, or NULL. */
+static inline struct spool_segment *spool_segments_behind(
+	const struct spool_segments *set, const struct spool_segment *segment)
+{
+	return segment->link.next == &set->in_order
+		       ? NULL
+		       : LIST_OWNER(segment->link.next, struct spool_segment, link);
+}
 struct spool_segment *spool_segments_find(const struct spool_segments *set, uint32_t number);
 /* Does any segment first <= n <= last exist, but for `except`? */
 bool spool_segments_has_any(const struct spool_segments *set, uint32_t first, uint32_t last,
