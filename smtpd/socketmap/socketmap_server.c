@@ -1,15 +1,13 @@
 #include "smtpd/socketmap/socketmap_server.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "libtlsio/base/list.h"
 #include "libtlsio/base/mem.h"
-#include "libtlsio/tlsio_stream.h"
 #include "smtpd/socketmap/socketmap_answer.h"
 #include "smtpd/socketmap/socketmap_netstring.h"
 #include "smtpd/socketmap/socketmap_request.h"
-#include "smtpd/sockets/sockets_listeners.h"
+#include "smtpd/sockets/sockets_clients.h"
 
 enum {
 	INPUT_BYTES = 32 * 1024,
@@ -18,30 +16,19 @@ enum {
 };
 
 struct socketmap_server {
-	struct tlsio_loop *loop;
 	struct plan_service *service;
-	struct sockets_listeners listeners;
-	struct list clients; /* the longest idle first */
-	size_t client_count;
+	struct sockets_clients clients;
 	size_t in_flight;
 	struct list waiting; /* clients who wait for others' questions to end */
 	struct buf words, batch;
 };
 
-enum limit { LIMIT_NONE, LIMIT_IDLE, LIMIT_PATIENCE };
-
 struct client {
-	struct list link;
+	struct sockets_client connection;
 	struct list waiting;
 	struct socketmap_server *server;
-	struct tlsio_stream *stream;
-	struct tlsio_turn go_on;
 	struct list asked; /* in order; the first is not answered yet */
 	size_t count;
-	int64_t used_ms;
-	enum limit limit;
-	bool is_full;  /* on_room will come */
-	bool is_ended; /* sends no more; what it asked is still answered */
 };
 
 struct asked {
@@ -53,8 +40,6 @@ struct asked {
 	struct tlsio_timer timer;
 };
 
-static void take_input(void *ctx);
-
 /* ---- one request ---------------------------------------------------------------------------------- */
 
 /* Somebody's question is over: who waited longest for a place goes on. */
@@ -65,7 +50,7 @@ static void leave_place(struct socketmap_server *server)
 	if (!node)
 		return;
 	list_remove(node);
-	tlsio_turn_request(&LIST_OWNER(node, struct client, waiting)->go_on);
+	tlsio_turn_request(&LIST_OWNER(node, struct client, waiting)->connection.go_on);
 }
 
 static void asked_free(struct asked *a)
@@ -84,7 +69,7 @@ static void asked_free(struct asked *a)
 static void flush(struct client *c)
 {
 	struct str bytes = buf_str(&c->server->batch);
-	tlsio_stream_write(c->stream, bytes.at, bytes.length);
+	tlsio_stream_write(c->connection.stream, bytes.at, bytes.length);
 	buf_clear(&c->server->batch);
 }
 
@@ -107,10 +92,7 @@ static void say(struct client *c, const struct socketmap_request *request,
 
 static bool has_room(struct client *c)
 {
-	if (tlsio_stream_room(c->stream) > c->server->batch.length)
-		return true;
-	c->is_full = true;
-	return false;
+	return sockets_client_has_room(&c->connection, c->server->batch.length);
 }
 
 static bool is_answered(const struct asked *a)
@@ -139,7 +121,7 @@ static void on_plan(void *ctx, struct policy_plan *plan)
 	a->plan = policy_plan_ref(plan);
 	tlsio_timer_stop(&a->timer);
 	leave_place(c->server);
-	tlsio_turn_request(&c->go_on);
+	tlsio_turn_request(&c->connection.go_on);
 }
 
 static struct policy_question question_of(const struct socketmap_request *r)
@@ -159,7 +141,7 @@ static void on_late(void *ctx)
 	leave_place(c->server);
 	a->plan = plan_service_known(c->server->service, &question);
 	policy_plan_end(a->plan, POLICY_PLAN_READY, POLICY_REASON_NONE, "known so far");
-	tlsio_turn_request(&c->go_on);
+	tlsio_turn_request(&c->connection.go_on);
 }
 
 static void ask_later(struct client *c, const struct socketmap_request *request,
@@ -170,7 +152,7 @@ static void ask_later(struct client *c, const struct socketmap_request *request,
 	a->request = *request;
 	list_push_back(&c->asked, &a->link);
 	c->count++;
-	tlsio_timer_init(&a->timer, c->server->loop, on_late, a);
+	tlsio_timer_init(&a->timer, c->server->clients.loop, on_late, a);
 	if (kept) {
 		a->plan = policy_plan_ref(kept);
 	} else if (request->kind == SOCKETMAP_ASK) {
@@ -200,42 +182,24 @@ static void take(struct client *c, struct str payload)
 
 /* ---- one client ------------------------------------------------------------------------------------ */
 
-static void client_close(struct client *c)
+static struct client *client_of(const struct sockets_client *connection)
 {
+	return LIST_OWNER(connection, struct client, connection);
+}
+
+static void gone(struct sockets_client *connection)
+{
+	struct client *c = client_of(connection);
 	while (!list_is_empty(&c->asked))
 		asked_free(LIST_OWNER(list_first(&c->asked), struct asked, link));
-	tlsio_turn_cancel(&c->go_on);
-	tlsio_stream_close(&c->stream);
-	list_remove(&c->link);
 	list_remove(&c->waiting);
-	c->server->client_count--;
 	free(c);
-}
-
-static void set_limit(struct client *c, bool has_rest)
-{
-	enum limit limit = c->is_full || has_rest ? LIMIT_PATIENCE
-		: c->count			  ? LIMIT_NONE
-						  : LIMIT_IDLE;
-	static const int64_t times_ms[] = { [LIMIT_NONE] = 0, [LIMIT_IDLE] = SOCKETMAP_IDLE_MS,
-		[LIMIT_PATIENCE] = SOCKETMAP_PATIENCE_MS };
-	if (c->limit == limit && limit != LIMIT_NONE)
-		return;
-	c->limit = limit;
-	tlsio_stream_limit_time(c->stream, times_ms[limit]);
-}
-
-static void note_use(struct client *c)
-{
-	c->used_ms = tlsio_loop_now_ms(c->server->loop);
-	list_remove(&c->link);
-	list_push_back(&c->server->clients, &c->link);
 }
 
 /* False: the client may ask more once something of what is asked has been answered. */
 static bool may_ask(struct client *c)
 {
-	if (c->is_full || c->count >= SOCKETMAP_ASKED_MOST)
+	if (c->connection.is_full || c->count >= SOCKETMAP_ASKED_MOST)
 		return false;
 	if (c->server->in_flight < SOCKETMAP_IN_FLIGHT_MOST)
 		return true;
@@ -249,7 +213,7 @@ static void refuse(struct client *c, const char *why)
 	const struct socketmap_request broken = { .kind = SOCKETMAP_REFUSE, .why = why };
 	say(c, &broken, NULL);
 	flush(c);
-	client_close(c);
+	sockets_client_close(&c->connection);
 }
 
 /* All whole requests that are there. The client may be gone on return. */
@@ -260,7 +224,7 @@ static void take_requests(struct client *c)
 	int found = 0;
 	bool may = true;
 	while ((may = may_ask(c)) &&
-		(found = socketmap_netstring_split(str_skip(tlsio_stream_input(c->stream), all),
+		(found = socketmap_netstring_split(str_skip(tlsio_stream_input(c->connection.stream), all),
 			 SOCKETMAP_REQUEST_BYTES_MOST, &payload, &used, NULL)) > 0) {
 		take(c, payload);
 		all += used;
@@ -270,118 +234,64 @@ static void take_requests(struct client *c)
 		refuse(c, "this is no request: a netstring of at most 10000 bytes is wanted");
 		return;
 	}
-	bool has_rest = may && all < tlsio_stream_input(c->stream).length;
-	if (all) {
-		tlsio_stream_consume(c->stream, all);
-		note_use(c);
-		c->limit = LIMIT_NONE; /* it goes on: patience begins anew */
-	}
-	/* Nobody tells of room any more, nor brings the rest of a request. */
-	if (c->is_ended && (c->is_full || (may && !c->count)))
-		client_close(c);
-	else
-		set_limit(c, has_rest);
+	bool has_rest = may && !c->connection.is_ended &&
+		all < tlsio_stream_input(c->connection.stream).length;
+	sockets_client_consume(&c->connection, all);
+	sockets_client_settle(&c->connection, has_rest ? SOCKETS_WAIT_REST
+			: !may || c->count ? SOCKETS_WAIT_ANSWER
+					   : SOCKETS_WAIT_REQUEST);
 }
 
-static void take_input(void *ctx)
+static void take_all(struct sockets_client *connection)
 {
-	struct client *c = ctx;
+	struct client *c = client_of(connection);
 	say_answered(c);
 	take_requests(c);
 }
 
-static void on_room(void *ctx)
+static struct sockets_client *make(void *ctx)
 {
-	struct client *c = ctx;
-	c->is_full = false;
-	c->limit = LIMIT_NONE;
-	tlsio_turn_request(&c->go_on);
+	struct client *c = mem_zero(sizeof(*c));
+	c->server = ctx;
+	list_init(&c->asked);
+	return &c->connection;
 }
 
-static void on_timeout(void *ctx)
+static bool is_busy(const struct sockets_client *connection)
 {
-	struct client *c = ctx;
-	int64_t idle_ms = tlsio_loop_now_ms(c->server->loop) - c->used_ms;
-	if (c->limit == LIMIT_IDLE && idle_ms < SOCKETMAP_IDLE_MS) {
-		tlsio_stream_limit_time(c->stream, SOCKETMAP_IDLE_MS - idle_ms);
-		return;
-	}
-	if (c->limit == LIMIT_PATIENCE)
-		tlsio_stream_abort(&c->stream);
-	client_close(c);
+	const struct client *c = client_of(connection);
+	return c->count || list_is_linked(&c->waiting);
 }
-
-static void on_end(void *ctx, enum tlsio_end end, const struct err *why)
-{
-	struct client *c = ctx;
-	(void)why;
-	c->is_ended = true;
-	if (end == TLSIO_END_CLOSED)
-		take_input(c);
-	else
-		client_close(c);
-}
-
-static const struct tlsio_stream_events stream_events = { .on_input = take_input,
-	.on_room = on_room, .on_timeout = on_timeout, .on_end = on_end };
 
 /* ---- the server -------------------------------------------------------------------------------------- */
 
-static bool make_place(struct socketmap_server *server)
-{
-	if (server->client_count < SOCKETMAP_CLIENTS_MOST)
-		return true;
-	LIST_EACH_SAFE (node, &server->clients) {
-		struct client *c = LIST_OWNER(node, struct client, link);
-		if (c->count || list_is_linked(&c->waiting))
-			continue;
-		client_close(c);
-		return true;
-	}
-	return false;
-}
-
 void socketmap_server_accept(struct socketmap_server *server, struct tlsio_transport *transport)
 {
-	static const struct tlsio_stream_limits limits = { .input_bytes = INPUT_BYTES,
-		.output_bytes = OUTPUT_BYTES };
-	if (!make_place(server)) {
-		transport->kind->free(transport);
-		return;
-	}
-	struct client *c = mem_zero(sizeof(*c));
-	c->server = server;
-	list_init(&c->asked);
-	tlsio_turn_init(&c->go_on, server->loop, take_input, c);
-	c->stream = tlsio_stream_new(server->loop, transport, &limits, &stream_events, c);
-	list_push_back(&server->clients, &c->link);
-	server->client_count++;
-	note_use(c);
-	set_limit(c, false);
-}
-
-static void on_accept(void *ctx, int fd, const struct netaddr *local, const struct netaddr *remote)
-{
-	struct socketmap_server *server = ctx;
-	(void)local;
-	(void)remote;
-	socketmap_server_accept(server, tlsio_transport_socket(server->loop, fd));
+	sockets_clients_accept(&server->clients, transport);
 }
 
 struct socketmap_server *socketmap_server_new(struct tlsio_loop *loop, struct plan_service *service)
 {
+	static const struct sockets_clients_kind kind = {
+		.stream = { .input_bytes = INPUT_BYTES, .output_bytes = OUTPUT_BYTES },
+		.clients_most = SOCKETMAP_CLIENTS_MOST,
+		.patience_ms = SOCKETMAP_PATIENCE_MS,
+		.idle_ms = SOCKETMAP_IDLE_MS,
+		.make = make,
+		.take = take_all,
+		.gone = gone,
+		.is_busy = is_busy,
+	};
 	struct socketmap_server *server = mem_zero(sizeof(*server));
-	server->loop = loop;
 	server->service = service;
-	list_init(&server->clients);
+	sockets_clients_init(&server->clients, loop, &kind, server);
 	list_init(&server->waiting);
 	return server;
 }
 
 void socketmap_server_listen(struct socketmap_server *server, struct sockets *sockets)
 {
-	static const struct tlsio_listener_events events = { .on_accept = on_accept };
-	sockets_listeners_change(&server->listeners, server->loop, sockets, &events, server);
+	sockets_clients_listen(&server->clients, sockets);
 }
 
 void socketmap_server_set_service(struct socketmap_server *server, struct plan_service *service)
@@ -391,7 +301,7 @@ void socketmap_server_set_service(struct socketmap_server *server, struct plan_s
 
 size_t socketmap_server_client_count(const struct socketmap_server *server)
 {
-	return server->client_count;
+	return server->clients.count;
 }
 
 void socketmap_server_free(struct socketmap_server **pointer)
@@ -400,9 +310,7 @@ void socketmap_server_free(struct socketmap_server **pointer)
 	if (!server)
 		return;
 	*pointer = NULL;
-	while (!list_is_empty(&server->clients))
-		client_close(LIST_OWNER(list_first(&server->clients), struct client, link));
-	sockets_listeners_clear(&server->listeners);
+	sockets_clients_clear(&server->clients);
 	buf_release(&server->words);
 	buf_release(&server->batch);
 	free(server);
