@@ -3,9 +3,7 @@
 #include <string.h>
 
 #include "libtlsio/base/str.h"
-#include "policy/policy_cipher.h"
-
-enum { MOST_BITS = 4096 };
+#include "smtpd/inbound/inbound_words.h"
 
 enum milter_mta milter_facts_mta(enum milter_mta wanted, const char *version)
 {
@@ -20,60 +18,6 @@ static bool is_given(const char *value)
 	return value && value[0];
 }
 
-/* "TLSv1" is 10, "TLSv1.2" 12. */
-static unsigned read_version(struct str text)
-{
-	uint64_t major, minor = 0;
-	struct str rest = text, part;
-	if (!str_starts(text, STR("TLSv")))
-		return 0;
-	rest = str_skip(text, 4);
-	if (!str_split(&rest, '.', &part) || !str_to_u64(part, 9, &major) ||
-		(rest.at && !str_to_u64(rest, 9, &minor)))
-		return 0;
-	return (unsigned)(major * 10 + minor);
-}
-
-static unsigned read_bits(const char *text, struct str cipher)
-{
-	uint64_t bits;
-	const struct policy_cipher *known;
-	if (is_given(text))
-		return str_to_u64(str_of(text), MOST_BITS, &bits) ? (unsigned)bits : 0;
-	known = policy_cipher_find(cipher);
-	return known ? known->bits : 0;
-}
-
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = str_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Undoes +XX; false when it is cut, or holds what no name in a certificate should: then it may be read,
- * but not compared. */
-static bool decode(const char *text, bool has_escapes, char *ret, size_t capacity)
-{
-	size_t used = 0;
-	bool is_whole = true;
-	for (const char *c = text ? text : ""; *c; c++) {
-		unsigned char byte = (unsigned char)*c;
-		if (has_escapes && *c == '+' && hex(c[1]) >= 0 && hex(c[2]) >= 0) {
-			byte = (unsigned char)(hex(c[1]) << 4 | hex(c[2]));
-			c += 2;
-		}
-		if (used + 1 >= capacity)
-			is_whole = false;
-		else
-			ret[used++] = (char)(byte ? byte : '?');
-		is_whole = is_whole && byte >= ' ' && byte != 0x7f;
-	}
-	ret[used] = '\0';
-	return is_whole;
-}
-
 /* Words that Sendmail puts where a certificate has no usable name. */
 static bool is_bad_word(const char *name)
 {
@@ -82,8 +26,9 @@ static bool is_bad_word(const char *name)
 
 static void read_postfix(const struct milter_macros *m, struct milter_facts *f)
 {
-	bool is_whole = decode(m->cert_subject, false, f->subject, sizeof(f->subject));
-	decode(m->cert_issuer, false, f->issuer, sizeof(f->issuer));
+	bool is_whole = inbound_words_name(str_of(m->cert_subject), false, f->subject,
+		sizeof(f->subject));
+	inbound_words_name(str_of(m->cert_issuer), false, f->issuer, sizeof(f->issuer));
 	f->certificate = is_given(m->cert_subject) || is_given(m->cert_issuer)
 		? POLICY_INBOUND_CERTIFICATE_VERIFIED
 		: POLICY_INBOUND_CERTIFICATE_UNSEEN;
@@ -94,8 +39,8 @@ static void read_postfix(const struct milter_macros *m, struct milter_facts *f)
 static void read_sendmail(const struct milter_macros *m, struct milter_facts *f)
 {
 	char name[MILTER_FACTS_TEXT];
-	decode(m->cert_subject, true, f->subject, sizeof(f->subject));
-	decode(m->cert_issuer, true, f->issuer, sizeof(f->issuer));
+	inbound_words_name(str_of(m->cert_subject), true, f->subject, sizeof(f->subject));
+	inbound_words_name(str_of(m->cert_issuer), true, f->issuer, sizeof(f->issuer));
 	str_copy(str_of(is_given(m->verify) ? m->verify : "none told"), f->verify,
 		sizeof(f->verify));
 	bool is_shown = is_given(m->cert_subject) || is_given(m->cert_issuer);
@@ -109,7 +54,7 @@ static void read_sendmail(const struct milter_macros *m, struct milter_facts *f)
 	}
 	f->certificate = POLICY_INBOUND_CERTIFICATE_VERIFIED;
 	/* Not from {cert_subject}: "/O=x/CN=y" may be an organisation that calls itself so. */
-	if (decode(m->cn_subject, true, name, sizeof(name)) && !is_bad_word(name))
+	if (inbound_words_name(str_of(m->cn_subject), true, name, sizeof(name)) && !is_bad_word(name))
 		str_copy(str_of(name), f->common_name, sizeof(f->common_name));
 }
 
@@ -121,12 +66,12 @@ void milter_facts_read(const struct milter_macros *macros, enum milter_mta mta,
 	if (!is_given(m->tls_version))
 		return;
 	ret->is_tls = true;
-	ret->version = read_version(str_of(m->tls_version));
+	ret->version = inbound_words_version(str_of(m->tls_version));
 	str_copy(str_of(m->tls_version), ret->version_text, sizeof(ret->version_text));
 	/* A name that does not fit fits no list either. */
 	if (is_given(m->cipher) && !str_copy(str_of(m->cipher), ret->cipher, sizeof(ret->cipher)))
 		ret->cipher[0] = '\0';
-	ret->bits = read_bits(m->cipher_bits, str_of(ret->cipher));
+	ret->bits = inbound_words_bits(str_of(m->cipher_bits), str_of(ret->cipher));
 	if (mta == MILTER_MTA_POSTFIX)
 		read_postfix(m, ret);
 	else

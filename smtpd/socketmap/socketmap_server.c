@@ -223,8 +223,9 @@ static void take_requests(struct client *c)
 	size_t used, all = 0;
 	int found = 0;
 	bool may = true;
+	struct tlsio_stream *stream = c->connection.stream;
 	while ((may = may_ask(c)) &&
-		(found = socketmap_netstring_split(str_skip(tlsio_stream_input(c->connection.stream), all),
+		(found = socketmap_netstring_split(str_skip(tlsio_stream_input(stream), all),
 			 SOCKETMAP_REQUEST_BYTES_MOST, &payload, &used, NULL)) > 0) {
 		take(c, payload);
 		all += used;
@@ -234,8 +235,7 @@ static void take_requests(struct client *c)
 		refuse(c, "this is no request: a netstring of at most 10000 bytes is wanted");
 		return;
 	}
-	bool has_rest = may && !c->connection.is_ended &&
-		all < tlsio_stream_input(c->connection.stream).length;
+	bool has_rest = may && !c->connection.is_ended && all < tlsio_stream_input(stream).length;
 	sockets_client_consume(&c->connection, all);
 	sockets_client_settle(&c->connection, has_rest ? SOCKETS_WAIT_REST
 			: !may || c->count ? SOCKETS_WAIT_ANSWER
