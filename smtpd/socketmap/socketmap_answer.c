@@ -4,7 +4,7 @@
 
 #include "smtpd/socketmap/socketmap_words.h"
 
-enum choice { LATER, NOT_FOUND, RULE, DANE, DANE_ONLY, STS, TESTING };
+enum choice { LATER, NOT_FOUND, RULE, DANE, DANE_ONLY, STS };
 
 void socketmap_answer_not_found(struct buf *into)
 {
@@ -76,8 +76,7 @@ static enum choice choose(const struct policy_plan *plan)
 		return RULE;
 	if (w->uses_dane && (w->dane_hosts || w->unusable_hosts || w->unknown_hosts))
 		return DANE;
-	if (w->sts_mode == POLICY_STS_TESTING && rule_or_nothing(w) == NOT_FOUND)
-		return TESTING;
+	/* Testing mode: Postfix would report a session that nobody judged as a success under that policy. */
 	return rule_or_nothing(w);
 }
 
@@ -89,8 +88,6 @@ static void write_postfix(struct buf *into, enum socketmap_map map, const struct
 	bool is_said = true;
 	size_t start = into->length;
 	enum choice choice = choose(plan);
-	if (choice == TESTING && !reports)
-		choice = NOT_FOUND;
 	if (choice == LATER) {
 		write_later(into, plan->text);
 		return;
@@ -105,11 +102,7 @@ static void write_postfix(struct buf *into, enum socketmap_map map, const struct
 	else if (choice == STS)
 		is_said = socketmap_words_sts(into, plan, &why);
 	else
-		socketmap_words_level(into,
-			choice == DANE	      ? "dane"
-			: choice == DANE_ONLY ? "dane-only"
-					      : "may",
-			w->rule);
+		socketmap_words_level(into, choice == DANE ? "dane" : "dane-only", w->rule);
 	if (choice == STS)
 		socketmap_words_minimum(into, w->rule);
 	if (is_said && into->length - start > SOCKETMAP_ANSWER_BYTES_MOST) {
@@ -119,7 +112,7 @@ static void write_postfix(struct buf *into, enum socketmap_map map, const struct
 	if (!is_said) {
 		buf_truncate(into, start);
 		socketmap_answer_refuse(into, why);
-	} else if (reports && (choice == STS || choice == TESTING)) {
+	} else if (reports && choice == STS) {
 		socketmap_words_report(into, plan, start + SOCKETMAP_ANSWER_BYTES_MOST);
 	}
 }

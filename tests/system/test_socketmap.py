@@ -151,7 +151,7 @@ def mta_sts_is_told(place):
 	maps({"sts.org": policies["sts.org"] + report.format("sts.org", "mx.sts.org", "enforce"),
 	      "sts-wildcard.org": policies["sts-wildcard.org"] +
 	      report.format("sts-wildcard.org", "*.sts-wildcard.org", "enforce"),
-	      "sts-testing.org": "may" + report.format("sts-testing.org", "mx.sts-testing.org", "testing"),
+	      "sts-testing.org": NOTHING,
 	      "both.org": "dane-only", "sts-none.org": NOTHING}, "postfix-tlsrpt")
 	with _connect() as s:
 		s.sendall(b"".join(_netstring(f"sts {d}") for d in ("sts.org", "both.org", "sts-testing.org", "web-type.org")))
