@@ -14,6 +14,7 @@ def _mailboxes(path):
 
 class Postfix:
 	"""A next hop (delivers to a Maildir through its virtual transport) with STARTTLS."""
+	CHROOT = "n"  # of what sends
 
 	def __init__(self, place, certificate=None, protocols="", extra="", name="postfix", ip=None, port=None):
 		check(os.path.exists("/usr/lib/postfix/sbin/master"),
@@ -73,7 +74,7 @@ trace unix - - n - 0 bounce
 verify unix - - n - 1 verify
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
+smtp unix - - {self.CHROOT} - - smtp
 relay unix - - n - - smtp
 error unix - - n - - error
 retry unix - - n - - error
@@ -96,6 +97,14 @@ postlog unix-dgram n - n - 1 postlogd
 	def program(self, *words):
 		"""One of Postfix's programs, as a command for place.run."""
 		return as_root(list(words))
+
+	def log(self):
+		with open(self.folder + "/maillog") as f:
+			return f.read()
+
+	def environment(self):
+		"""For commands by name, as an administrator gives them."""
+		return {**os.environ, "MAIL_CONFIG": self.folder + "/conf"}
 
 	def stop(self):
 		self.place.run(self.program("/usr/sbin/postfix", "-c", self.folder + "/conf", "stop"), status=None)

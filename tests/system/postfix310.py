@@ -33,6 +33,7 @@ def _open_root(place):
 
 class Postfix310(Postfix):
 	"""After privatenet.enter(), if that is wanted at all; one for each test."""
+	CHROOT = "y"  # as Debian has it
 
 	def __init__(self, place, extra="", **options):
 		_open_root(place)
@@ -40,3 +41,9 @@ class Postfix310(Postfix):
 
 	def program(self, *words):
 		return ["chroot", ROOT, *words]
+
+	def environment(self):
+		for name in ("postconf", "postfix", "postmap", "posttls-finger"):
+			self.place.write("commands/" + name, f'#!/bin/sh\nexec chroot {ROOT} /usr/sbin/{name} "$@"\n', 0o755)
+		own = super().environment()
+		return {**own, "PATH": self.place.path("commands") + ":" + own["PATH"]}

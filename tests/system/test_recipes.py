@@ -20,6 +20,7 @@ def _recipe(name):
 
 class _Recipe:
 	"""contrib/postfix on this machine. Only places are others: folders, who to be; and the day of the exception."""
+	PEER, MAP = Postfix, "postfix"
 
 	def __init__(self, w):
 		self.place, text = w.place, _recipe("postern.conf")
@@ -41,25 +42,27 @@ class _Recipe:
 		self.place.run([programs + "posternctl", "-c", self.config, "check-config"])
 		self.policyd = self.place.start("policyd", [programs + "postern-policyd", "-c", self.config])
 		wait_for(lambda: "policyd-start" in self.place.log("policyd"), lambda: self.place.log("policyd"))
-		self.postfix = Postfix(self.place, extra="virtual_mailbox_domains =\nmaximal_backoff_time = 1h\n")
+		self.postfix = self.PEER(self.place, extra="virtual_mailbox_domains =\nmaximal_backoff_time = 1h\n")
 		put_in = re.search(r"grep \^smtp .* postconf -e$", _recipe("README.md"), re.M).group(0)
-		self.run("sh", "-c", put_in + " && postfix reload")
+		self.run("sh", "-c", " && ".join([put_in, *self.more(), "postfix reload"]))
+
+	def more(self):
+		"""Commands of README.md for newer ones."""
+		return []
 
 	def run(self, *words, status=0):
 		"""A command of README.md."""
-		return self.place.run(words, status=status, cwd=SOURCE, env={
-			**os.environ, "MAIL_CONFIG": self.postfix.folder + "/conf"})
+		return self.place.run(words, status=status, cwd=SOURCE, env=self.postfix.environment())
 
 	def ask(self, domain, status=0):
-		words = self.run("postmap", "-q", domain, "socketmap:inet:127.0.0.1:8642:postfix", status=status)
+		words = self.run("postmap", "-q", domain, f"socketmap:inet:127.0.0.1:8642:{self.MAP}", status=status)
 		return "".join(l for l in words.splitlines() if "overriding earlier entry" not in l)
 
 	def explain(self, domain):
 		return self.place.run([self.place.build() + "/smtpd/posternctl", "-c", self.config, "explain", domain])
 
 	def log(self):
-		with open(self.postfix.folder + "/maillog") as f:
-			return f.read()
+		return self.postfix.log()
 
 	def line(self, domain):
 		found = re.findall(rf"^.* to=<postfix@{re.escape(domain)}>.* status=.*$", self.log(), re.M)
@@ -95,6 +98,11 @@ def _both_doors(w):
 	w.exceptions += recipe.demands
 	test_hops._start(w)
 	test_hops._play(w)
+	_by_postfix(w, recipe)
+	return recipe
+
+
+def _by_postfix(w, recipe):
 	recipe.start()
 	with Client(recipe.postfix.ip, recipe.postfix.port) as c:
 		for row in w.rows:
@@ -105,13 +113,30 @@ def _both_doors(w):
 	check(not wrong, f"{len(wrong)} of {len(w.rows)} domains went wrong", *wrong)
 	unknown = [l for l in recipe.log().splitlines() if "configuration problem" in l or "unused parameter" in l]
 	check(not unknown, "Postfix knows every word", *unknown)
-	return recipe
 
 
 def _world(place):
 	w = World(place)
 	w.differs = {}
 	return w
+
+
+def _rules(w):
+	"""Those of the recipe."""
+	w.domain("bank.example", state="unsigned", certificate=w.certificate("mail.bank.example", "mx.bank.example"))
+	w.expect("bank.example", "delivered", host="mx.bank.example", tls=True, level="verify")
+	w.domain("supplier.example", state="unsigned", maximum=TLS12)
+	w.expect("supplier.example", "deferred", status="4.7.5")
+	w.domain("partner.example")
+	w.add("partner.example", w.tlsa("mx.partner.example", certificate=w.certificate("old.example")[0]))
+	w.expect("partner.example", "delivered", host="mx.partner.example", tls=True, policy="exception")
+
+
+def _borrowed(w):
+	"""A host that MTA-STS does not name, with the certificate of one that it names."""
+	w.domain("sts-borrowed.org", hosts=("bad", "mx"), state="unsigned", certificate=w.certificate("mx.sts-borrowed.org"))
+	w.policy("sts-borrowed.org", "mx.sts-borrowed.org")
+	w.expect("sts-borrowed.org", "delivered", host="mx.sts-borrowed.org", tls=True)
 
 
 @test(weight=60)
@@ -141,23 +166,13 @@ def postfix_does_mta_sts_and_rules_as_the_relay_does(place):
 	w = _world(place)
 	test_hops._sts(w)
 
-	# The rules of the recipe.
-	w.domain("bank.example", state="unsigned", certificate=w.certificate("mail.bank.example", "mx.bank.example"))
-	w.expect("bank.example", "delivered", host="mx.bank.example", tls=True, level="verify")
-	w.domain("supplier.example", state="unsigned", maximum=TLS12)
-	w.expect("supplier.example", "deferred", status="4.7.5")
-	w.domain("partner.example")
-	w.add("partner.example", w.tlsa("mx.partner.example", certificate=w.certificate("old.example")[0]))
-	w.expect("partner.example", "delivered", host="mx.partner.example", tls=True, policy="exception")
+	_rules(w)
+	_borrowed(w)
 
 	# A pattern with a star is for one label, in Postfix for any number of them (ANSWERS.md).
 	_differs(w, "sts-wildcard.org", "delivered", "a.mx.sts-wildcard.org")
 
-	# A host that MTA-STS does not name, with the certificate of one that it names: Postfix looks at the
-	# certificate alone (3.10.5 and later, asking postfix-tlsrpt, at the host, too).
-	w.domain("sts-borrowed.org", hosts=("bad", "mx"), state="unsigned", certificate=w.certificate("mx.sts-borrowed.org"))
-	w.policy("sts-borrowed.org", "mx.sts-borrowed.org")
-	w.expect("sts-borrowed.org", "delivered", host="mx.sts-borrowed.org", tls=True)
+	# Postfix looks at the certificate alone (3.10.5 and later, asking postfix-tlsrpt, at the host, too).
 	_differs(w, "sts-borrowed.org", "delivered", "bad.sts-borrowed.org")
 
 	# MTA-STS of an unsigned domain at a host whose TLSA record does not fit: one or the other in Postfix.
