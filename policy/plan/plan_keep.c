@@ -171,3 +171,12 @@ size_t plan_keep_count(const struct plan_keep *keep)
 {
 	return HASH_COUNT(keep->plans);
 }
+
+void plan_keep_each(const struct plan_keep *keep,
+	void (*on_plan)(void *ctx, struct str key, struct policy_plan *plan, bool has_evidence), void *ctx)
+{
+	LIST_EACH_SAFE (node, &keep->by_use) {
+		const struct kept *k = LIST_OWNER(node, struct kept, by_use);
+		on_plan(ctx, str_from(k->key, k->key_bytes), k->plan, k->has_evidence);
+	}
+}

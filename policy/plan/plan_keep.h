@@ -34,5 +34,8 @@ void plan_keep_put(struct plan_keep *keep, struct str key, struct policy_plan *p
 void plan_keep_forget(struct plan_keep *keep, const char *next_hop);
 void plan_keep_clear(struct plan_keep *keep);
 size_t plan_keep_count(const struct plan_keep *keep);
+/* The longest unused first; what is given is borrowed, and keep must not change meanwhile. */
+void plan_keep_each(const struct plan_keep *keep,
+	void (*on_plan)(void *ctx, struct str key, struct policy_plan *plan, bool has_evidence), void *ctx);
 
 #endif

@@ -7,6 +7,7 @@
 #include "libtlsio/base/mem.h"
 #include "policy/plan/plan_domain.h"
 #include "policy/plan/plan_keep.h"
+#include "policy/plan/plan_restore.h"
 #include "policy/plan/plan_tally.h"
 #include "policy/plan/plan_whole.h"
 
@@ -377,6 +378,45 @@ void plan_service_forget(struct plan_service *s, const char *domain)
 			str_equal_nocase(str_of(job->question.next_hop), str_of(domain)))
 			job->is_stale = true;
 	}
+}
+
+/* ---- plans of a life before ------------------------------------------------------------------- */
+
+struct visitor {
+	void (*on_kept)(void *ctx, const struct plan_service_kept *kept);
+	void *ctx;
+};
+
+static void visit(void *ctx, struct str key, struct policy_plan *plan, bool has_evidence)
+{
+	const struct visitor *v = ctx;
+	const unsigned char *at = (const unsigned char *)key.at;
+	const struct plan_service_kept kept = { .kind = (enum policy_question_kind)at[0],
+		.port = (uint16_t)(at[1] << 8 | at[2]), .has_evidence = has_evidence, .plan = plan };
+	if (plan->state != POLICY_PLAN_DEFER)
+		v->on_kept(v->ctx, &kept);
+}
+
+void plan_service_each(const struct plan_service *s,
+	void (*on_kept)(void *ctx, const struct plan_service_kept *kept), void *ctx)
+{
+	struct visitor v = { on_kept, ctx };
+	plan_keep_each(s->keep, visit, &v);
+}
+
+enum plan_restored plan_service_restore(struct plan_service *s, const struct plan_service_kept *kept)
+{
+	struct policy_question question = { .kind = kept->kind, .port = kept->port,
+		.rule_domain = kept->plan->rule_domain, .next_hop = kept->plan->next_hop,
+		.wants_evidence = kept->has_evidence };
+	struct key key;
+	if (!make_key(&question, &key))
+		return PLAN_ODD;
+	enum plan_restored result =
+		plan_restore(kept, s->rules, s->means.sts, tlsio_loop_time_s(s->means.loop));
+	if (result == PLAN_RESTORED)
+		plan_keep_put(s->keep, kept_key(&key), kept->plan, kept->has_evidence, now(s));
+	return result;
 }
 
 void plan_service_count(const struct plan_service *s, struct plan_service_counts *ret)

@@ -57,6 +57,29 @@ void plan_service_tally(struct plan_service *service, const char *domain, const 
 /* sts told of a new policy: forget this domain's plans. */
 void plan_service_forget(struct plan_service *service, const char *domain);
 
+/* A plan and the question that it answers, for who keeps plans elsewhere (policy/store). */
+struct plan_service_kept {
+	enum policy_question_kind kind;
+	uint16_t port;
+	bool has_evidence;
+	struct policy_plan *plan; /* names the domains */
+};
+/* All that are kept and say something, the longest unused first. kept is borrowed. */
+void plan_service_each(const struct plan_service *service,
+	void (*on_kept)(void *ctx, const struct plan_service_kept *kept), void *ctx);
+
+enum plan_restored {
+	PLAN_RESTORED,
+	PLAN_OVER,  /* it ended meanwhile */
+	PLAN_OTHER, /* another rule is in force for its domain, or another MTA-STS policy is known */
+	PLAN_ODD,   /* nothing that this service would have kept */
+};
+/* Takes in a plan of a life before, made under the same settings, as if it had just been made: until
+ * its own end, which is of the wall clock. kept->plan is nobody else's yet. RESTORED: shares it, after filling
+ * in what its whole says of the rule; a requirement that is the rule's becomes the rule's own. */
+enum plan_restored plan_service_restore(struct plan_service *service,
+	const struct plan_service_kept *kept);
+
 struct plan_service_counts {
 	uint64_t asked, found, made, deferred, refused;
 	size_t kept, in_flight;

@@ -1,5 +1,6 @@
 #include "policy/plan/plan_whole.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "libtlsio/base/mem.h"
@@ -89,6 +90,19 @@ static void keep_policy(struct policy_plan_whole *w, const struct plan_whole_fac
 		return;
 	keep_patterns(w, f, policy);
 	w->sts_text = whole_lines(policy);
+}
+
+bool plan_whole_is_of(const struct policy_plan_whole *w, const struct sts_policy *policy)
+{
+	enum policy_sts_mode mode = policy ? policy->mode : POLICY_STS_NONE;
+	if (mode != w->sts_mode)
+		return false;
+	if (mode == POLICY_STS_NONE)
+		return true;
+	char *lines = whole_lines(policy);
+	bool is_same = w->sts_text && strcmp(lines, w->sts_text) == 0;
+	free(lines);
+	return is_same;
 }
 
 struct policy_plan_whole *plan_whole_new(const struct plan_whole_facts *f)

@@ -25,6 +25,8 @@ struct plan_whole_facts {
 	struct sts_policy *policy;
 };
 
+/* Was whole made while this policy (NULL: none) was in force? */
+bool plan_whole_is_of(const struct policy_plan_whole *whole, const struct sts_policy *policy);
 /* Gives. */
 struct policy_plan_whole *plan_whole_new(const struct plan_whole_facts *facts);
 
