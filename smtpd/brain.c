@@ -5,6 +5,8 @@
 
 #include "libtlsio/base/list.h"
 #include "libtlsio/base/mem.h"
+#include "policy/store/store.h"
+#include "smtpd/brain_digest.h"
 
 #define SWEEP_MS 1000
 
@@ -15,6 +17,8 @@ struct parts {
 	struct dns *dns;
 	struct sts *sts;
 	struct plan_service *plans;
+	struct store *store; /* NULL: plans are in memory only */
+	uint8_t roots_sha256[32];
 };
 
 struct brain {
@@ -56,6 +60,7 @@ static void parts_free(struct parts **pointer)
 	if (!p)
 		return;
 	list_remove(&p->link);
+	store_free(&p->store);
 	if (p->plans)
 		plan_service_free(&p->plans);
 	if (p->sts)
@@ -65,12 +70,32 @@ static void parts_free(struct parts **pointer)
 	free(p);
 }
 
-static struct parts *parts_new(struct brain *b, const struct config *config, struct err *err)
+/* The configuration's, while plans are read. */
+static struct tlsio_trust *find_authority(void *ctx, const char *name, const uint8_t sha256[32])
 {
-	uint8_t sha256[32];
+	return config_find_authority(ctx, name, sha256);
+}
+
+/* Beside the MTA-STS cache, by whose name it goes. */
+static void open_store(struct parts *p, struct config *config)
+{
+	struct buf path = { 0 };
+	uint8_t digest[32];
+	if (!config->sts.cache || p->brain->mode != STS_CACHE_READ_WRITE)
+		return;
+	brain_digest(config, p->roots_sha256, digest);
+	buf_printf(&path, "%s.plans", config->sts.cache);
+	p->store = store_new(&(struct store_setup){ .loop = p->brain->loop, .service = p->plans,
+		.path = buf_text(&path), .digest = digest, .authorities = { find_authority, config },
+		.on_warning = on_warning, .ctx = p });
+	buf_release(&path);
+}
+
+static struct parts *parts_new(struct brain *b, struct config *config, struct err *err)
+{
 	struct parts *p = mem_zero(sizeof(*p));
 	p->brain = b;
-	struct tlsio_trust *roots = config_sts_authority(config, sha256, err);
+	struct tlsio_trust *roots = config_sts_authority(config, p->roots_sha256, err);
 	if (roots)
 		p->dns = dns_new(b->loop, &config->dns, err);
 	if (p->dns)
@@ -78,9 +103,11 @@ static struct parts *parts_new(struct brain *b, const struct config *config, str
 	if (p->sts)
 		p->plans = plan_service_new(&(struct plan_service_setup){ .loop = b->loop,
 			.dns = p->dns, .sts = p->sts, .rules = config->rules, .roots = roots,
-			.roots_name = config->sts.authority, .roots_sha256 = sha256 });
+			.roots_name = config->sts.authority, .roots_sha256 = p->roots_sha256 });
 	tlsio_trust_unref(&roots);
-	if (!p->plans)
+	if (p->plans)
+		open_store(p, config);
+	else
 		parts_free(&p);
 	return p;
 }
@@ -168,6 +195,8 @@ void brain_free(struct brain **brain)
 		struct parts *p = LIST_OWNER(list_first(&b->old), struct parts, link);
 		parts_free(&p);
 	}
+	if (b->parts && b->parts->store)
+		store_save(b->parts->store);
 	parts_free(&b->parts);
 	config_unref(&b->config);
 	free(b);
@@ -199,6 +228,17 @@ void brain_check(struct brain *b,
 	start_check(b);
 }
 
+/* The plans were forgotten, and those of the file are of the rules before. */
+static void swap_rules(struct parts *p, const struct config *config)
+{
+	uint8_t digest[32];
+	plan_service_set_rules(p->plans, config->rules);
+	if (!p->store)
+		return;
+	brain_digest(config, p->roots_sha256, digest);
+	store_set_digest(p->store, digest);
+}
+
 int brain_reload(struct brain *b, struct config *config, struct err *err)
 {
 	struct parts *parts = NULL;
@@ -211,9 +251,10 @@ int brain_reload(struct brain *b, struct config *config, struct err *err)
 	config_unref(&b->config);
 	b->config = config_ref(config);
 	if (is_same) {
-		plan_service_set_rules(b->parts->plans, config->rules);
+		swap_rules(b->parts, config);
 		return 0;
 	}
+	store_free(&b->parts->store);
 	list_push_back(&b->old, &b->parts->link);
 	b->parts = parts;
 	if (b->check)

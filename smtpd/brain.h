@@ -3,7 +3,8 @@
  * For:     postern-policyd, which serves it; posternctl, which asks it without a daemon. Nobody else:
  *          a mail worker asks by policy/door and links none of this.
  * Holds:   dns, sts and plan_service; after a reload that changed the resolver or MTA-STS also those
- *          of before, until the last question asked of them is answered.
+ *          of before, until the last question asked of them is answered. READ_WRITE: plans come
+ *          from, and at the end go to, the file beside the MTA-STS cache (policy/store).
  */
 #ifndef SMTPD_BRAIN_H
 #define SMTPD_BRAIN_H

@@ -171,6 +171,8 @@ static void end(struct policyd *p)
 static void log_begin_of(const struct policyd *p, const char *how, const char *user)
 {
 	struct log_line l;
+	struct plan_service_counts counts;
+	plan_service_count(brain_plans(p->brain), &counts);
 	log_begin(&l, LOG_LEVEL_INFO, "policyd-start");
 	log_number(&l, "pid", getpid());
 	log_text(&l, "version", PACKAGE_VERSION);
@@ -178,6 +180,7 @@ static void log_begin_of(const struct policyd *p, const char *how, const char *u
 	log_text(&l, "by", how);
 	log_text(&l, "user", user);
 	log_number(&l, "descriptors", p->descriptors);
+	log_number(&l, "plans", (int64_t)counts.kept); /* of the life before */
 	log_end(&l);
 }
 

@@ -161,9 +161,9 @@ class Internet:
 
 	def open(self):
 		files = self._build()
-		self._nsd("roots", ROOT_SERVERS, {"": files.pop("")})
-		self._nsd("top", [TOP_SERVER], {n: p for n, p in files.items() if "." not in n})
-		self._nsd("zones", [ZONE_SERVER], {n: p for n, p in files.items() if "." in n})
+		self.servers = [self._nsd("roots", ROOT_SERVERS, {"": files.pop("")}),
+			self._nsd("top", [TOP_SERVER], {n: p for n, p in files.items() if "." not in n}),
+			self._nsd("zones", [ZONE_SERVER], {n: p for n, p in files.items() if "." in n})]
 		self.broken = NameServer({}, BROKEN_SERVER, default=2)
 		self.silent = NameServer({}, SILENT_SERVER, default="SILENCE")
 		with open(glob.glob(f"{self.folder}/K.+*.key")[0]) as f:
