@@ -75,8 +75,9 @@ enum plan_restored {
 	PLAN_ODD,   /* nothing that this service would have kept */
 };
 /* Takes in a plan of a life before, made under the same settings, as if it had just been made: until
- * its own end, which is of the wall clock. kept->plan is nobody else's yet. RESTORED: shares it, after filling
- * in what its whole says of the rule; a requirement that is the rule's becomes the rule's own. */
+ * its own end, which is of the wall clock. kept->plan is nobody else's yet. RESTORED: it is shared,
+ * what its whole says of the rule is filled in, and a requirement that is the rule's becomes the
+ * rule's own. */
 enum plan_restored plan_service_restore(struct plan_service *service,
 	const struct plan_service_kept *kept);
 
