@@ -7,6 +7,7 @@
 #include "libtlsio/base/mem.h"
 #include "smtpd/dsn/dsn.h"
 #include "smtpd/sched/sched_backoff.h"
+#include "smtpd/worker_notice.h"
 
 static uint32_t random_bits(void)
 {
@@ -38,7 +39,7 @@ static int64_t next_try_s(const struct worker_delivery *d, unsigned attempts)
 {
 	const struct spool_envelope *e = spool_reader_envelope(d->reader);
 	return sched_backoff_due_s(&d->rooms->config->sched, tlsio_loop_time_s(d->rooms->loop),
-		e->received_s, (e->flags & SPOOL_FLAG_BOUNCE) != 0, attempts, random_bits());
+		e->received_s, spool_envelope_is_bounce(e), attempts, random_bits());
 }
 
 static void wait_until(struct worker_delivery *d, struct spool_outcome *o, int64_t due_s)
@@ -191,7 +192,7 @@ static void wait_a_little(struct worker_delivery *d, const struct relay_result *
 static bool is_long_expired(const struct worker_rooms *rooms, const struct spool_envelope *e)
 {
 	const struct sched_settings *settings = &rooms->config->sched;
-	bool is_bounce = (e->flags & SPOOL_FLAG_BOUNCE) != 0;
+	bool is_bounce = spool_envelope_is_bounce(e);
 	int64_t grace_s = (is_bounce ? settings->give_up_bounce_ms : settings->give_up_ms) / 1000;
 	return sched_backoff_is_expired(settings, tlsio_loop_time_s(rooms->loop),
 		e->received_s + grace_s, is_bounce);
@@ -207,12 +208,13 @@ void worker_delivery_settle(struct worker_delivery *d, const struct relay_result
 	const struct spool_envelope *e = spool_reader_envelope(d->reader);
 	bool is_expired = sched_backoff_is_expired(&rooms->config->sched,
 		tlsio_loop_time_s(rooms->loop), e->received_s,
-		(e->flags & SPOOL_FLAG_BOUNCE) != 0);
+		spool_envelope_is_bounce(e));
 	if (result->was_unready && !is_long_expired(rooms, e)) {
 		wait_a_little(d, result);
 		return;
 	}
 	struct spool_outcome *now = mem_array(result->count, sizeof(*now));
+	struct dsn_recipient *words = mem_array(result->count, sizeof(*words));
 	const struct relay_outcome **failed = mem_array(result->count, sizeof(*failed));
 	size_t now_count = 0, failed_count = 0, delivered_count = 0;
 
@@ -231,8 +233,10 @@ void worker_delivery_settle(struct worker_delivery *d, const struct relay_result
 		} else {
 			wait_again(d, &outcome);
 		}
+		words[now_count] = dsn_recipient_of(o);
 		now[now_count++] = outcome;
 	}
+	worker_notice_send(rooms, e, now, words, now_count);
 	/* first the report: with its last recipient settled the message is gone */
 	if (delivered_count)
 		report_success(d, result);
@@ -243,6 +247,7 @@ void worker_delivery_settle(struct worker_delivery *d, const struct relay_result
 	else
 		d->on_settled(d->ctx, d);
 	free(now);
+	free(words);
 	free(failed);
 }
 

@@ -29,7 +29,7 @@ struct worker_delivery {
 	const struct worker_rooms *rooms; /* borrowed */
 	void (*on_settled)(void *ctx, struct worker_delivery *d);
 	void *ctx;
-	struct sched_job *job;
+	struct sched_job *job; /* NULL: given up without a try */
 	struct relay_destination *destination; /* shares; NULL: nothing to do */
 	struct spool_reader *reader;	       /* owned; keeps the envelope; NULL: message gone */
 	uint64_t message;

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <uthash.h>
@@ -10,7 +11,11 @@
 #include "libtlsio/base/list.h"
 #include "libtlsio/base/log.h"
 #include "libtlsio/base/mem.h"
+#include "smtpd/relay/relay_outcome.h"
+#include "smtpd/worker_deadlines.h"
 #include "smtpd/worker_delivery.h"
+
+#define UNTRIED "the next hop could not be reached in all this time"
 
 enum { REROUTE_SLICE_MS = 2, REROUTE_PAUSE_MS = 10 };
 
@@ -27,6 +32,7 @@ struct worker_shard {
 	unsigned number;
 	struct sched *sched;
 	struct relay *relay;
+	struct worker_deadlines *deadlines;
 	struct running *running;
 	size_t running_count;
 	struct list ended;
@@ -166,11 +172,23 @@ static void forget(struct worker_shard *s, struct worker_delivery *d)
 	}
 }
 
+/* What waits behind a next hop that rests would keep its job until that wakes. */
+static void drop_jobs_of_the_gone(struct worker_shard *s, uint64_t message)
+{
+	struct spool_reader *reader = spool_read(s->rooms.spool, message, NULL);
+	if (!reader)
+		sched_remove(s->sched, message);
+	spool_reader_free(&reader);
+}
+
 static void on_settled(void *ctx, struct worker_delivery *d)
 {
 	struct worker_shard *s = ctx;
 	forget(s, d);
-	sched_finish(s->sched, d->job, d->due_s ? d->result : SCHED_SETTLED, d->due_s);
+	if (d->job)
+		sched_finish(s->sched, d->job, d->due_s ? d->result : SCHED_SETTLED, d->due_s);
+	else
+		drop_jobs_of_the_gone(s, d->message);
 	/* The routes changed under this job: who still waits may do so for another destination. */
 	if (d->reader && (!d->destination || d->reloads != s->reloads))
 		schedule_anew(s, d->message);
@@ -272,6 +290,56 @@ static bool is_current(void *ctx, void *job)
 	return is_same;
 }
 
+/* ---- given up without a try ------------------------------------------------------------------------- */
+
+static bool is_under_way(void *ctx, uint64_t message, uint32_t recipient)
+{
+	struct worker_shard *s = ctx;
+	struct running *running;
+	HASH_FIND(hh, s->running, &message, sizeof(message), running);
+	if (!running)
+		return false;
+	LIST_EACH (node, &running->deliveries) {
+		const struct worker_delivery *d = LIST_OWNER(node, struct worker_delivery, link);
+		for (size_t i = 0; i < d->count; i++)
+			if (d->recipients[i] == recipient)
+				return true;
+	}
+	return false;
+}
+
+/* As if it had been tried once more, in vain, with what was said last. */
+static void give_up(void *ctx, struct spool_reader *reader, uint32_t *recipients, size_t count)
+{
+	struct worker_shard *s = ctx;
+	const struct spool_envelope *e = spool_reader_envelope(reader);
+	struct relay_outcome *outcomes = mem_array(count, sizeof(*outcomes));
+	struct worker_delivery *d = mem_zero(sizeof(*d));
+	d->rooms = &s->rooms;
+	d->on_settled = on_settled;
+	d->ctx = s;
+	d->message = e->id;
+	d->reloads = s->reloads;
+	d->reader = reader;
+	d->recipients = recipients;
+	d->count = count;
+	d->destination = destination_of(s, e->recipients[recipients[0]].address);
+	for (size_t i = 0; i < count; i++) {
+		const struct spool_recipient *r = &e->recipients[recipients[i]];
+		outcomes[i].recipient = recipients[i];
+		relay_outcome_set(&outcomes[i], RELAY_DEFERRED, "4.4.7", "%.*s",
+			r->reason.length ? (int)r->reason.length : (int)strlen(UNTRIED),
+			r->reason.length ? r->reason.at : UNTRIED);
+	}
+	remember(s, d);
+	const struct relay_result result = { .outcomes = outcomes, .count = count };
+	worker_delivery_settle(d, &result);
+	free(outcomes);
+}
+
+static const struct worker_deadlines_events deadlines_events = { .is_under_way = is_under_way,
+	.give_up = give_up };
+
 /* ---- life -------------------------------------------------------------------------------------- */
 
 static const struct spool_events spool_events = { .on_message = on_message,
@@ -313,6 +381,7 @@ struct worker_shard *worker_shard_new(struct tlsio_loop *loop, unsigned number,
 		&relay_events, s);
 	if (spool_replay(s->rooms.spool, err) < 0)
 		goto failed;
+	s->deadlines = worker_deadlines_new(&s->rooms, &deadlines_events, s);
 	return s;
 failed:
 	worker_shard_free(&s);
@@ -329,11 +398,13 @@ void worker_shard_reload(struct worker_shard *s, struct config *config)
 	s->reloads++;
 	s->rerouted = 0;
 	tlsio_timer_start(&s->reroute_timer, 0);
+	worker_deadlines_look(s->deadlines);
 }
 
 void worker_shard_drain(struct worker_shard *s)
 {
 	tlsio_timer_stop(&s->reroute_timer);
+	worker_deadlines_free(&s->deadlines);
 	sched_stop(s->sched);
 	relay_drain(s->relay);
 }
@@ -376,6 +447,7 @@ void worker_shard_free(struct worker_shard **shard)
 	*shard = NULL;
 	tlsio_turn_cancel(&s->ended_turn);
 	tlsio_timer_stop(&s->reroute_timer);
+	worker_deadlines_free(&s->deadlines);
 	if (s->relay)
 		relay_free(&s->relay);
 	if (s->rooms.spool) {

@@ -20,6 +20,7 @@ struct dsn_recipient {
 	const char *text;	/* the reason in words, one line */
 	const char *host;	/* Remote-MTA, or NULL / "" */
 	bool is_smtp_reply;	/* text begins with the peer's reply code */
+	int64_t retry_until_s;	/* DELAYED: when it will be given up; 0: not said */
 };
 
 /* True when this recipient's NOTIFY and the sender allow a report of this kind. */

@@ -113,6 +113,18 @@ static void append_given_up(const struct dsn_report *r, const struct dsn_recipie
 	buf_release(&words);
 }
 
+static void append_goes_on(const struct dsn_report *r, const struct dsn_recipient *told,
+	struct buf *ret)
+{
+	struct buf words = { 0 };
+	char date[32];
+	if (r->kind != DSN_DELAYED || !told->retry_until_s)
+		return;
+	buf_printf(&words, "We go on trying until %s.", smtp_trace_date(told->retry_until_s, date));
+	dsn_text_append_paragraph(ret, "    ", buf_str(&words), false);
+	buf_release(&words);
+}
+
 static void append_told(const struct dsn_report *r, size_t index, struct buf *ret)
 {
 	const struct dsn_recipient *told = &r->recipients[index];
@@ -129,6 +141,7 @@ static void append_told(const struct dsn_report *r, size_t index, struct buf *re
 	buf_append_text(&words, told->text);
 	dsn_text_append_paragraph(ret, "    ", buf_str(&words), r->is_global);
 	append_given_up(r, told, ret);
+	append_goes_on(r, told, ret);
 	if (advice[0])
 		dsn_text_append_paragraph(ret, "    ", str_of(advice), false);
 	buf_release(&words);
@@ -212,6 +225,9 @@ static void append_status(const struct dsn_report *r, size_t index, struct buf *
 			told->is_smtp_reply ? "smtp; " : "x-postern; ", str_of(told->text),
 			r->is_global);
 	buf_printf(ret, "Last-Attempt-Date: %s\r\n", smtp_trace_date(r->now_s, date));
+	if (r->kind == DSN_DELAYED && told->retry_until_s)
+		buf_printf(ret, "Will-Retry-Until: %s\r\n",
+			smtp_trace_date(told->retry_until_s, date));
 }
 
 static void append_status_part(const struct dsn_report *r, struct buf *ret)

@@ -118,6 +118,12 @@ const char *dsn_text_advice(enum dsn_kind kind, const char *enhanced)
 		{ ".7.", "The recipient's mail server refused the message. Its words above may say "
 			 "why; the recipient's postmaster can help." },
 	};
+	if (kind == DSN_DELAYED && (str_starts(str_of(enhanced), STR("4.7.4")) ||
+		str_starts(str_of(enhanced), STR("4.7.5"))))
+		return "Your message is held back: mail to this destination must be protected by "
+		       "encryption to a server that proves who it is, and the server there does not "
+		       "do so at present. It was not sent unprotected. If it is urgent, reach the "
+		       "recipient in another way, or ask your postmaster.";
 	if (kind == DSN_DELAYED)
 		return "You need not do anything: it will be tried again.";
 	if (kind != DSN_FAILED)

@@ -2,7 +2,8 @@
 
 #define SOON_S 10
 
-static int64_t expires_s(const struct sched_settings *settings, int64_t received_s, bool is_bounce)
+int64_t sched_backoff_expires_s(const struct sched_settings *settings, int64_t received_s,
+	bool is_bounce)
 {
 	return received_s +
 	       (is_bounce ? settings->give_up_bounce_ms : settings->give_up_ms) / 1000;
@@ -19,7 +20,7 @@ int64_t sched_backoff_due_s(const struct sched_settings *settings, int64_t now_s
 	/* +-10 %, so that what failed together does not come back together */
 	int64_t jitter_ms = pause_ms / 5 * (int64_t)(random % 1001) / 1000 - pause_ms / 10;
 	int64_t due_s = now_s + (pause_ms + jitter_ms + 999) / 1000;
-	int64_t last_s = expires_s(settings, received_s, is_bounce);
+	int64_t last_s = sched_backoff_expires_s(settings, received_s, is_bounce);
 	if (now_s < last_s && due_s > last_s)
 		return last_s;
 	return due_s;
@@ -35,5 +36,5 @@ int64_t sched_backoff_soon_s(const struct sched_settings *settings, int64_t now_
 bool sched_backoff_is_expired(const struct sched_settings *settings, int64_t now_s,
 	int64_t received_s, bool is_bounce)
 {
-	return now_s >= expires_s(settings, received_s, is_bounce);
+	return now_s >= sched_backoff_expires_s(settings, received_s, is_bounce);
 }

@@ -16,6 +16,9 @@ int64_t sched_backoff_due_s(const struct sched_settings *settings, int64_t now_s
 	int64_t received_s, bool is_bounce, unsigned attempts, uint32_t random);
 /* Where it was we who were not ready: no attempt, so no growing pause: 10 to 20 s, never above `first`. */
 int64_t sched_backoff_soon_s(const struct sched_settings *settings, int64_t now_s, uint32_t random);
+/* When the message is given up. */
+int64_t sched_backoff_expires_s(const struct sched_settings *settings, int64_t received_s,
+	bool is_bounce);
 bool sched_backoff_is_expired(const struct sched_settings *settings, int64_t now_s,
 	int64_t received_s, bool is_bounce);
 

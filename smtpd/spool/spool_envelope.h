@@ -41,8 +41,8 @@ enum { SPOOL_CAUSE_COUNT = 6 };
 /* "none", "reply", "unreachable", "names", "policy", "ours" */
 const char *spool_cause_name(uint8_t cause);
 
-/* What the sender was told of a recipient that waits. */
-enum { SPOOL_TOLD_DELAY = 1, /* that it is late */ SPOOL_TOLD_POLICY = 2 /* that policy keeps it */ };
+/* What the sender was told of a recipient that waits, bits. */
+enum { SPOOL_TOLD_DELAY = 1 /* that it is late */ };
 
 /* RFC 3461 NOTIFY; 0 = not given (behaves as FAILURE, and DELAY by our own choice) */
 enum { SPOOL_NOTIFY_NEVER = 1, SPOOL_NOTIFY_SUCCESS = 2, SPOOL_NOTIFY_FAILURE = 4,
@@ -81,6 +81,11 @@ void spool_envelope_encode(const struct spool_envelope *e, struct buf *ret);
 /* Views in ret point into bytes; the recipients array comes from arena. */
 int spool_envelope_decode(struct str bytes, struct arena *arena, struct spool_envelope *ret,
 	struct err *err);
+/* A report, ours or another's: from <>. Nobody can be told of it. */
+static inline bool spool_envelope_is_bounce(const struct spool_envelope *e)
+{
+	return e->sender.length == 0 || (e->flags & SPOOL_FLAG_BOUNCE) != 0;
+}
 /* True when no recipient is open any more. */
 bool spool_envelope_is_settled(const struct spool_envelope *e);
 

@@ -1,220 +1,16 @@
 /* The shard's straight line with real rooms: a spool on disk, two scripted next hops, reloads. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "libtlsio/base/file.h"
 #include "libtlsio/base/log.h"
 #include "libtlsio/base/mem.h"
 #include "policy/policy_date.h"
-#include "smtpd/worker_shard.h"
-#include "tests/fakes/fake_planner.h"
-#include "tests/smtpd/config/memory_source.h"
-#include "tests/smtpd/relay/fake_hop.h"
-
-#define CONFIG_PATH "/test/postern.conf"
-
-/* What the wall clock shows more than it did. */
-static int64_t later_s;
-int64_t __real_tlsio_loop_time_s(const struct tlsio_loop *loop);
-int64_t __wrap_tlsio_loop_time_s(const struct tlsio_loop *loop);
-int64_t __wrap_tlsio_loop_time_s(const struct tlsio_loop *loop)
-{
-	return __real_tlsio_loop_time_s(loop) + later_s;
-}
-
-struct place {
-	struct tlsio_loop *loop;
-	char directory[64];
-	struct fake_hop a, b;
-	struct fake_planner planner;
-	struct worker_shard *shard;
-	unsigned quiet_calls;
-	int64_t age_s; /* of the next message */
-	struct buf log;
-};
-
-static void on_quiet(void *ctx)
-{
-	struct place *p = ctx;
-	p->quiet_calls++;
-}
-
-static void keep_line(void *ctx, const char *line)
-{
-	struct place *p = ctx;
-	buf_append_text(&p->log, line);
-	buf_append_byte(&p->log, '\n');
-}
-
-/* more: routes and rules; "A" and "B" stand for the hops' ports where written as $A and $B. */
-static struct config *make_config(struct place *p, const char *more)
-{
-	struct memory_source files = { 0 };
-	struct buf text = { 0 };
-	struct err err = { 0 };
-	buf_printf(&text, "hostname = \"mx.test.example\"\n"
-		"listen \"127.0.0.1:0\" { tls = \"off\" }\n"
-		"spool { directory = \"%s\" segment-size = \"1MiB\" minimum-free = \"0\"%s }\n"
-		"retry { first = \"1h\" longest = \"1h\" }\n", p->directory,
-		strstr(more, "#full") ? " maximum-messages = 1" : "");
-	for (const char *at = more; *at; at++) {
-		if (at[0] == '$' && (at[1] == 'A' || at[1] == 'B'))
-			buf_printf(&text, "smtp 127.0.0.1:%u",
-				(*++at == 'A' ? &p->a : &p->b)->address.port);
-		else
-			buf_append_byte(&text, *at);
-	}
-	memory_source_put(&files, CONFIG_PATH, buf_str(&text));
-	const struct config_source source = memory_source_as_config_source(&files);
-	struct config *config = config_load(CONFIG_PATH, &source, NULL, &err);
-	if (!config)
-		fail_msg("%s", err.text);
-	buf_release(&text);
-	return config;
-}
-
-static void begin(struct place *p, const char *more)
-{
-	struct err err = { 0 };
-	struct config *config = make_config(p, more);
-	p->shard = worker_shard_new(p->loop, 0, config, &p->planner.planner, on_quiet, p,
-		&err);
-	if (!p->shard)
-		fail_msg("%s", err.text);
-	config_unref(&config);
-}
-
-static void reload(struct place *p, const char *more)
-{
-	struct config *config = make_config(p, more);
-	worker_shard_reload(p->shard, config);
-	config_unref(&config);
-}
-
-static int set_up(void **state)
-{
-	struct place *p = mem_zero(sizeof(*p));
-	p->loop = tlsio_loop_new(NULL);
-	strcpy(p->directory, "/tmp/postern-shard-XXXXXX");
-	assert_non_null(mkdtemp(p->directory));
-	fake_hop_open(&p->a, p->loop, NULL);
-	fake_hop_open(&p->b, p->loop, NULL);
-	fake_planner_open(&p->planner, p->loop);
-	log_capture(keep_line, p);
-	*state = p;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct place *p = *state;
-	char command[100];
-	worker_shard_free(&p->shard);
-	fake_planner_close(&p->planner);
-	fake_hop_close(&p->a);
-	fake_hop_close(&p->b);
-	for (int i = 0; i < 3; i++)
-		tlsio_loop_turn(p->loop, false);
-	tlsio_loop_free(&p->loop);
-	log_capture(NULL, NULL);
-	later_s = 0;
-	buf_release(&p->log);
-	snprintf(command, sizeof(command), "rm -rf '%s'", p->directory);
-	assert_int_equal(system(command), 0);
-	free(p);
-	return 0;
-}
-
-static void on_durable(void *ctx, uint64_t id, const struct err *error)
-{
-	uint64_t *ret_id = ctx;
-	assert_null(error);
-	*ret_id = id;
-}
-
-/* Recipients, then NULL. Its id once it is durable. */
-static uint64_t put(struct place *p, const char *sender, uint8_t notify, ...)
-{
-	struct spool_recipient recipients[8] = { 0 };
-	struct spool_envelope e = { .sender = str_of(sender), .recipients = recipients,
-		.received_s = tlsio_loop_time_s(p->loop) - p->age_s };
-	uint64_t id = 0;
-	const char *address;
-	va_list args;
-	va_start(args, notify);
-	while ((address = va_arg(args, const char *)) != NULL)
-		recipients[e.recipient_count++] = (struct spool_recipient){
-			.address = str_of(address), .notify = notify };
-	va_end(args);
-	struct spool_writer *w = spool_begin(worker_shard_spool(p->shard), NULL);
-	assert_non_null(w);
-	assert_int_equal(spool_write(w, STR("Subject: x\r\n\r\nbody\r\n"), NULL), 0);
-	spool_commit(&w, &e, on_durable, &id);
-	while (!id)
-		tlsio_loop_turn(p->loop, true);
-	return id;
-}
-
-static size_t messages(struct place *p)
-{
-	struct spool_summary summary;
-	spool_summarise(worker_shard_spool(p->shard), &summary);
-	return summary.messages;
-}
-
-/* Turns until nothing runs and nothing is about to. */
-static void settle(struct place *p)
-{
-	for (int still = 0; still < 5; still++) {
-		tlsio_loop_turn(p->loop, worker_shard_running_count(p->shard) > 0);
-		if (worker_shard_running_count(p->shard) > 0)
-			still = 0;
-	}
-}
-
-/* The hop was told so: what is on its way to be durable is no running delivery. */
-static void wait_for(struct place *p, struct fake_hop *hop, const char *what)
-{
-	for (int i = 0; i < 1000 && !strstr(fake_hop_commands(hop), what); i++)
-		tlsio_loop_turn(p->loop, true);
-	assert_non_null(strstr(fake_hop_commands(hop), what));
-}
-
-static void flush(struct place *p)
-{
-	sched_flush_all(worker_shard_sched(p->shard));
-	settle(p);
-}
-
-static size_t count(const char *in, const char *what)
-{
-	size_t n = 0;
-	while ((in = strstr(in, what)) != NULL) {
-		n++;
-		in += strlen(what);
-	}
-	return n;
-}
-
-static size_t said(struct fake_hop *hop, const char *what)
-{
-	return count(fake_hop_commands(hop), what);
-}
-
-static bool logged(struct place *p, const char *what)
-{
-	return strstr(buf_text(&p->log), what) != NULL;
-}
+#include "tests/smtpd/shard_fixture.h"
 
 #define BOTH_TO_A "route \"x.test\" { to = \"$A\" } route \"y.test\" { to = \"$A\" }\n" \
 	"route \"back.test\" { to = \"$B\" }\n"
@@ -225,100 +21,100 @@ static bool logged(struct place *p, const char *what)
 static void a_recipient_that_a_reload_sends_elsewhere_does_not_wait_for_ever(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
+	shard_begin(p, BOTH_TO_A);
 	fake_hop_add_once(&p->a, "MAIL", "451 4.3.0 later\r\n", FAKE_HOP_SAY);
-	put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
-	settle(p);
-	assert_int_equal(messages(p), 1);
-	reload(p, Y_TO_B);
-	flush(p);
-	flush(p);
-	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 1);
-	assert_int_equal(said(&p->b, "RCPT TO:<two@y.test>"), 1);
-	assert_int_equal(messages(p), 0);
+	shard_put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
+	shard_settle(p);
+	assert_int_equal(shard_messages(p), 1);
+	shard_reload(p, Y_TO_B);
+	shard_flush(p);
+	shard_flush(p);
+	assert_int_equal(shard_said(&p->a, "RCPT TO:<one@x.test>"), 1);
+	assert_int_equal(shard_said(&p->b, "RCPT TO:<two@y.test>"), 1);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void a_recipient_that_a_reload_sends_where_others_are_under_way_follows(void **state)
 {
 	struct place *p = *state;
-	begin(p, Y_TO_B);
+	shard_begin(p, Y_TO_B);
 	fake_hop_add_once(&p->b, "MAIL", "451 4.3.0 later\r\n", FAKE_HOP_SAY);
-	put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
-	while (said(&p->a, "RCPT") == 0 || worker_shard_running_count(p->shard) > 1)
+	shard_put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
+	while (shard_said(&p->a, "RCPT") == 0 || worker_shard_running_count(p->shard) > 1)
 		tlsio_loop_turn(p->loop, true);
 	assert_int_equal(p->a.messages, 0);
-	reload(p, BOTH_TO_A);
-	flush(p);
-	flush(p);
-	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 1);
-	assert_int_equal(said(&p->a, "RCPT TO:<two@y.test>"), 1);
-	assert_int_equal(messages(p), 0);
+	shard_reload(p, BOTH_TO_A);
+	shard_flush(p);
+	shard_flush(p);
+	assert_int_equal(shard_said(&p->a, "RCPT TO:<one@x.test>"), 1);
+	assert_int_equal(shard_said(&p->a, "RCPT TO:<two@y.test>"), 1);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void a_reload_never_puts_a_recipient_into_two_deliveries(void **state)
 {
 	struct place *p = *state;
-	begin(p, Y_TO_B);
+	shard_begin(p, Y_TO_B);
 	fake_hop_add_once(&p->b, "MAIL", "451 4.3.0 later\r\n", FAKE_HOP_SAY);
 	fake_hop_add_once(&p->a, ".", NULL, FAKE_HOP_SILENT);
-	put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
-	while (said(&p->a, "DATA") == 0 || worker_shard_running_count(p->shard) > 1)
+	shard_put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
+	while (shard_said(&p->a, "DATA") == 0 || worker_shard_running_count(p->shard) > 1)
 		tlsio_loop_turn(p->loop, true);
 	/* now both have another requirement, so another destination */
-	reload(p, Y_TO_B "domain \"x.test\" { outbound { require = \"none\" } }\n"
+	shard_reload(p, Y_TO_B "domain \"x.test\" { outbound { require = \"none\" } }\n"
 			 "domain \"y.test\" { outbound { require = \"none\" } }\n");
 	for (int i = 0; i < 20; i++) {
 		sched_flush_all(worker_shard_sched(p->shard));
 		tlsio_loop_turn(p->loop, false);
 	}
-	while (said(&p->b, "DATA") == 0)
+	while (shard_said(&p->b, "DATA") == 0)
 		tlsio_loop_turn(p->loop, true);
-	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 1);
+	assert_int_equal(shard_said(&p->a, "RCPT TO:<one@x.test>"), 1);
 	fake_hop_drop_peers(&p->a);
-	settle(p);
-	flush(p);
-	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 2); /* the answer was lost */
-	assert_int_equal(said(&p->b, "RCPT TO:<two@y.test>"), 1);
-	assert_int_equal(messages(p), 0);
+	shard_settle(p);
+	shard_flush(p);
+	assert_int_equal(shard_said(&p->a, "RCPT TO:<one@x.test>"), 2); /* the answer was lost */
+	assert_int_equal(shard_said(&p->b, "RCPT TO:<two@y.test>"), 1);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void what_was_put_off_goes_by_the_rules_of_the_last_reload(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
+	shard_begin(p, BOTH_TO_A);
 	fake_hop_add_once(&p->a, "MAIL", "451 4.3.0 later\r\n", FAKE_HOP_SAY);
-	put(p, "", 0, "one@x.test", NULL);
-	settle(p);
-	reload(p, BOTH_TO_A "domain \"x.test\" { outbound { require = \"encrypt\" } }\n");
-	flush(p);
-	flush(p);
-	assert_int_equal(said(&p->a, "MAIL"), 1); /* the one before the reload */
-	assert_int_equal(messages(p), 1);
-	assert_true(logged(p, "offers no STARTTLS, but postern.conf:"));
-	reload(p, BOTH_TO_A);
-	flush(p);
-	flush(p);
-	assert_int_equal(messages(p), 0);
+	shard_put(p, "", 0, "one@x.test", NULL);
+	shard_settle(p);
+	shard_reload(p, BOTH_TO_A "domain \"x.test\" { outbound { require = \"encrypt\" } }\n");
+	shard_flush(p);
+	shard_flush(p);
+	assert_int_equal(shard_said(&p->a, "MAIL"), 1); /* the one before the reload */
+	assert_int_equal(shard_messages(p), 1);
+	assert_true(shard_logged(p, "offers no STARTTLS, but postern.conf:"));
+	shard_reload(p, BOTH_TO_A);
+	shard_flush(p);
+	shard_flush(p);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void a_rule_that_came_while_we_connected_is_obeyed(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
-	put(p, "", 0, "one@x.test", NULL);
-	while (said(&p->a, "EHLO") == 0)
+	shard_begin(p, BOTH_TO_A);
+	shard_put(p, "", 0, "one@x.test", NULL);
+	while (shard_said(&p->a, "EHLO") == 0)
 		tlsio_loop_turn(p->loop, true);
-	assert_int_equal(said(&p->a, "MAIL"), 0);
-	reload(p, BOTH_TO_A "domain \"x.test\" { outbound { require = \"encrypt\" } }\n");
-	settle(p);
-	flush(p);
-	flush(p);
-	assert_int_equal(said(&p->a, "MAIL"), 0);
-	assert_int_equal(messages(p), 1);
-	reload(p, BOTH_TO_A);
-	flush(p);
-	flush(p);
-	assert_int_equal(messages(p), 0);
+	assert_int_equal(shard_said(&p->a, "MAIL"), 0);
+	shard_reload(p, BOTH_TO_A "domain \"x.test\" { outbound { require = \"encrypt\" } }\n");
+	shard_settle(p);
+	shard_flush(p);
+	shard_flush(p);
+	assert_int_equal(shard_said(&p->a, "MAIL"), 0);
+	assert_int_equal(shard_messages(p), 1);
+	shard_reload(p, BOTH_TO_A);
+	shard_flush(p);
+	shard_flush(p);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void an_exception_that_ends_while_we_connect_is_over(void **state)
@@ -329,36 +125,36 @@ static void an_exception_that_ends_while_we_connect_is_over(void **state)
 	snprintf(more, sizeof(more), BOTH_TO_A
 		"domain \"x.test\" { outbound { require = \"encrypt\" } }\n"
 		"exception \"x.test\" { require = \"may\" reason = \"x\" until = \"%s\" }\n", until);
-	begin(p, more);
-	put(p, "", 0, "one@x.test", NULL);
-	settle(p);
-	assert_int_equal(said(&p->a, "MAIL"), 1); /* while it holds */
+	shard_begin(p, more);
+	shard_put(p, "", 0, "one@x.test", NULL);
+	shard_settle(p);
+	assert_int_equal(shard_said(&p->a, "MAIL"), 1); /* while it holds */
 	fake_hop_drop_peers(&p->a); /* none stands idle */
-	put(p, "", 0, "two@x.test", NULL);
-	while (said(&p->a, "EHLO") == 1)
+	shard_put(p, "", 0, "two@x.test", NULL);
+	while (shard_said(&p->a, "EHLO") == 1)
 		tlsio_loop_turn(p->loop, true);
-	later_s = 3601;
-	settle(p);
-	assert_int_equal(said(&p->a, "MAIL"), 1);
-	assert_int_equal(messages(p), 1);
-	flush(p);
-	flush(p);
-	assert_int_equal(said(&p->a, "MAIL"), 1);
-	assert_true(logged(p, "offers no STARTTLS, but postern.conf:"));
-	assert_int_equal(messages(p), 1);
+	shard_later_s = 3601;
+	shard_settle(p);
+	assert_int_equal(shard_said(&p->a, "MAIL"), 1);
+	assert_int_equal(shard_messages(p), 1);
+	shard_flush(p);
+	shard_flush(p);
+	assert_int_equal(shard_said(&p->a, "MAIL"), 1);
+	assert_true(shard_logged(p, "offers no STARTTLS, but postern.conf:"));
+	assert_int_equal(shard_messages(p), 1);
 }
 
 static void a_reload_that_changes_nothing_for_it_does_not_disturb(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
-	put(p, "", 0, "one@x.test", NULL);
-	while (said(&p->a, "EHLO") == 0)
+	shard_begin(p, BOTH_TO_A);
+	shard_put(p, "", 0, "one@x.test", NULL);
+	while (shard_said(&p->a, "EHLO") == 0)
 		tlsio_loop_turn(p->loop, true);
-	reload(p, BOTH_TO_A "domain \"z.test\" { outbound { require = \"encrypt\" } }\n");
-	settle(p);
-	assert_int_equal(said(&p->a, "MAIL"), 1);
-	assert_int_equal(messages(p), 0);
+	shard_reload(p, BOTH_TO_A "domain \"z.test\" { outbound { require = \"encrypt\" } }\n");
+	shard_settle(p);
+	assert_int_equal(shard_said(&p->a, "MAIL"), 1);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 /* ---- reports ---------------------------------------------------------------------------------- */
@@ -366,66 +162,66 @@ static void a_reload_that_changes_nothing_for_it_does_not_disturb(void **state)
 static void success_is_reported_though_the_message_is_gone_then(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
-	put(p, "s@back.test", SPOOL_NOTIFY_SUCCESS, "one@x.test", NULL);
-	wait_for(p, &p->b, "DATA");
-	settle(p);
-	assert_int_equal(said(&p->b, "RCPT TO:<s@back.test>"), 1);
+	shard_begin(p, BOTH_TO_A);
+	shard_put(p, "s@back.test", SPOOL_NOTIFY_SUCCESS, "one@x.test", NULL);
+	shard_wait_for(p, &p->b, "DATA");
+	shard_settle(p);
+	assert_int_equal(shard_said(&p->b, "RCPT TO:<s@back.test>"), 1);
 	assert_non_null(strstr(buf_text(&p->b.data), "Action: relayed"));
-	assert_false(logged(p, "success-report-lost"));
-	assert_int_equal(messages(p), 0);
+	assert_false(shard_logged(p, "success-report-lost"));
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void a_full_queue_can_still_bounce(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A "#full\n");
+	shard_begin(p, BOTH_TO_A "#full\n");
 	fake_hop_add(&p->a, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
-	put(p, "s@back.test", 0, "one@x.test", NULL);
-	wait_for(p, &p->b, "DATA");
-	settle(p);
-	assert_int_equal(said(&p->b, "RCPT TO:<s@back.test>"), 1);
-	assert_int_equal(messages(p), 0);
+	shard_put(p, "s@back.test", 0, "one@x.test", NULL);
+	shard_wait_for(p, &p->b, "DATA");
+	shard_settle(p);
+	assert_int_equal(shard_said(&p->b, "RCPT TO:<s@back.test>"), 1);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void a_failed_recipient_is_told_of_once(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
+	shard_begin(p, BOTH_TO_A);
 	fake_hop_add(&p->a, "RCPT TO:<bad", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
-	put(p, "s@back.test", 0, "bad@x.test", "good@y.test", NULL);
-	wait_for(p, &p->b, "DATA");
-	settle(p);
-	assert_int_equal(said(&p->b, "MAIL FROM:<>"), 1);
-	assert_int_equal(said(&p->b, "RCPT TO:<s@back.test>"), 1);
+	shard_put(p, "s@back.test", 0, "bad@x.test", "good@y.test", NULL);
+	shard_wait_for(p, &p->b, "DATA");
+	shard_settle(p);
+	assert_int_equal(shard_said(&p->b, "MAIL FROM:<>"), 1);
+	assert_int_equal(shard_said(&p->b, "RCPT TO:<s@back.test>"), 1);
 	assert_null(strstr(buf_text(&p->b.data), "good@y.test"));
-	assert_int_equal(messages(p), 0);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void nobody_is_told_of_a_failed_report(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
+	shard_begin(p, BOTH_TO_A);
 	fake_hop_add(&p->a, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
 	fake_hop_add(&p->b, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
-	put(p, "s@back.test", 0, "one@x.test", NULL);
-	wait_for(p, &p->b, "RCPT");
-	settle(p);
-	assert_int_equal(said(&p->b, "MAIL FROM:<>"), 1);
-	assert_int_equal(said(&p->a, "MAIL FROM:<>"), 0);
-	assert_int_equal(messages(p), 0);
+	shard_put(p, "s@back.test", 0, "one@x.test", NULL);
+	shard_wait_for(p, &p->b, "RCPT");
+	shard_settle(p);
+	assert_int_equal(shard_said(&p->b, "MAIL FROM:<>"), 1);
+	assert_int_equal(shard_said(&p->a, "MAIL FROM:<>"), 0);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void never_means_never(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
+	shard_begin(p, BOTH_TO_A);
 	fake_hop_add(&p->a, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
-	put(p, "s@back.test", SPOOL_NOTIFY_NEVER, "one@x.test", NULL);
-	settle(p);
-	flush(p);
+	shard_put(p, "s@back.test", SPOOL_NOTIFY_NEVER, "one@x.test", NULL);
+	shard_settle(p);
+	shard_flush(p);
 	assert_int_equal(p->b.connections, 0);
-	assert_int_equal(messages(p), 0);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 /* What posternctl remove does. */
@@ -439,35 +235,35 @@ static void remove_message(struct place *p, uint64_t id)
 static void a_message_removed_under_way_is_not_bounced(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
+	shard_begin(p, BOTH_TO_A);
 	fake_hop_add(&p->a, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
-	uint64_t id = put(p, "s@back.test", 0, "one@x.test", NULL);
-	while (said(&p->a, "MAIL") == 0)
+	uint64_t id = shard_put(p, "s@back.test", 0, "one@x.test", NULL);
+	while (shard_said(&p->a, "MAIL") == 0)
 		tlsio_loop_turn(p->loop, true);
 	remove_message(p, id);
-	settle(p);
-	flush(p);
+	shard_settle(p);
+	shard_flush(p);
 	assert_int_equal(p->b.connections, 0);
-	assert_int_equal(messages(p), 0);
+	assert_int_equal(shard_messages(p), 0);
 	assert_int_equal(sched_waiting_count(worker_shard_sched(p->shard)), 0);
-	assert_false(logged(p, "not kept"));
+	assert_false(shard_logged(p, "not kept"));
 }
 
 static void mail_tried_for_days_is_given_up_and_told(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
+	shard_begin(p, BOTH_TO_A);
 	fake_hop_add(&p->a, "RCPT TO:<one", "451 4.7.1 greylisted\r\n", FAKE_HOP_SAY);
 	p->age_s = 6 * 24 * 3600;
-	put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
-	wait_for(p, &p->b, "DATA");
-	settle(p);
-	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 1);
+	shard_put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
+	shard_wait_for(p, &p->b, "DATA");
+	shard_settle(p);
+	assert_int_equal(shard_said(&p->a, "RCPT TO:<one@x.test>"), 1);
 	assert_non_null(strstr(buf_text(&p->b.data), "Action: failed"));
 	assert_non_null(strstr(buf_text(&p->b.data), "greylisted"));
-	assert_true(logged(p, "recipients=1 expired=1 dsn="));
+	assert_true(shard_logged(p, "recipients=1 expired=1 dsn="));
 	assert_null(strstr(buf_text(&p->b.data), "two@y.test"));
-	assert_int_equal(messages(p), 0);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 /* One bit of what is stored; the disk did it. */
@@ -500,15 +296,15 @@ static void damage(struct place *p, const char *words)
 static void mail_that_can_not_be_read_any_more_is_given_up_and_told_too(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
+	shard_begin(p, BOTH_TO_A);
 	p->age_s = 6 * 24 * 3600;
-	put(p, "s@back.test", 0, "one@x.test", NULL);
+	shard_put(p, "s@back.test", 0, "one@x.test", NULL);
 	damage(p, "Subject: x");
-	wait_for(p, &p->b, "DATA");
-	settle(p);
+	shard_wait_for(p, &p->b, "DATA");
+	shard_settle(p);
 	assert_int_equal(p->a.messages, 0);
 	assert_non_null(strstr(buf_text(&p->b.data), "Action: failed"));
-	assert_int_equal(messages(p), 0);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------- */
@@ -516,34 +312,34 @@ static void mail_that_can_not_be_read_any_more_is_given_up_and_told_too(void **s
 static void a_drain_waits_for_the_report_on_its_way_to_the_disk(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
+	shard_begin(p, BOTH_TO_A);
 	fake_hop_add(&p->a, "RCPT", "550 5.1.1 nobody\r\n", FAKE_HOP_SAY);
-	uint64_t id = put(p, "s@back.test", 0, "one@x.test", NULL);
-	while (said(&p->a, "RCPT") == 0)
+	uint64_t id = shard_put(p, "s@back.test", 0, "one@x.test", NULL);
+	while (shard_said(&p->a, "RCPT") == 0)
 		tlsio_loop_turn(p->loop, true);
 	worker_shard_drain(p->shard);
-	settle(p);
+	shard_settle(p);
 	assert_int_equal(p->quiet_calls, 1);
 	assert_int_equal(p->b.connections, 0); /* nothing new begins */
-	assert_int_equal(messages(p), 1);
+	assert_int_equal(shard_messages(p), 1);
 	assert_true(spool_next_id(worker_shard_spool(p->shard), 0) != id); /* the report */
 }
 
 static void mail_cut_off_midway_is_there_at_the_next_start(void **state)
 {
 	struct place *p = *state;
-	begin(p, BOTH_TO_A);
+	shard_begin(p, BOTH_TO_A);
 	fake_hop_add_once(&p->a, ".", NULL, FAKE_HOP_SILENT);
-	put(p, "s@back.test", 0, "one@x.test", NULL);
+	shard_put(p, "s@back.test", 0, "one@x.test", NULL);
 	while (p->a.data.length == 0)
 		tlsio_loop_turn(p->loop, true);
-	reload(p, BOTH_TO_A);
+	shard_reload(p, BOTH_TO_A);
 	worker_shard_free(&p->shard);
-	begin(p, BOTH_TO_A);
-	wait_for(p, &p->a, "<end>\nEHLO");
-	settle(p);
-	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 2);
-	assert_int_equal(messages(p), 0);
+	shard_begin(p, BOTH_TO_A);
+	shard_wait_for(p, &p->a, "<end>\nEHLO");
+	shard_settle(p);
+	assert_int_equal(shard_said(&p->a, "RCPT TO:<one@x.test>"), 2);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 /* ---- by MX -------------------------------------------------------------------------------------- */
@@ -554,7 +350,7 @@ static void mail_cut_off_midway_is_there_at_the_next_start(void **state)
 /* What policyd says while it works by these settings: hop A is the MX host. */
 static void plan(struct place *p, const char *domain, const char *more)
 {
-	struct config *config = make_config(p, more);
+	struct config *config = shard_config(p, more);
 	const struct policy_rule *rule = policy_rules_find(config->rules, str_of(domain), 0);
 	struct policy_plan *made = fake_planner_plan(&p->planner, domain, rule->fingerprint);
 	fake_planner_host(made, "mx.test", 10, &p->a.address, rule->requirement);
@@ -564,40 +360,40 @@ static void plan(struct place *p, const char *domain, const char *more)
 static void mail_goes_by_the_plan_of_its_domain(void **state)
 {
 	struct place *p = *state;
-	begin(p, BY_MX);
+	shard_begin(p, BY_MX);
 	plan(p, "x.test", BY_MX);
-	put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
-	settle(p);
-	assert_int_equal(said(&p->a, "RCPT TO:<one@x.test>"), 1);
-	assert_int_equal(said(&p->a, "RCPT TO:<two@y.test>"), 0);
-	assert_int_equal(messages(p), 1); /* nobody said where y.test is: that waits */
+	shard_put(p, "s@back.test", 0, "one@x.test", "two@y.test", NULL);
+	shard_settle(p);
+	assert_int_equal(shard_said(&p->a, "RCPT TO:<one@x.test>"), 1);
+	assert_int_equal(shard_said(&p->a, "RCPT TO:<two@y.test>"), 0);
+	assert_int_equal(shard_messages(p), 1); /* nobody said where y.test is: that waits */
 	plan(p, "y.test", BY_MX);
-	flush(p);
-	assert_int_equal(said(&p->a, "RCPT TO:<two@y.test>"), 1);
-	assert_int_equal(messages(p), 0);
+	shard_flush(p);
+	assert_int_equal(shard_said(&p->a, "RCPT TO:<two@y.test>"), 1);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void a_rule_that_came_while_policyd_was_asked_is_obeyed(void **state)
 {
 	struct place *p = *state;
-	begin(p, BY_MX);
+	shard_begin(p, BY_MX);
 	plan(p, "x.test", BY_MX);
 	p->planner.is_silent = true;
-	put(p, "", 0, "one@x.test", NULL);
+	shard_put(p, "", 0, "one@x.test", NULL);
 	while (p->planner.asked_count == 0)
 		tlsio_loop_turn(p->loop, true);
-	reload(p, STRICT);
+	shard_reload(p, STRICT);
 	fake_planner_speak(&p->planner);
 	p->planner.is_silent = false;
-	settle(p);
-	flush(p); /* policyd still works by the old rules */
-	assert_true(logged(p, "works by other rules"));
+	shard_settle(p);
+	shard_flush(p); /* policyd still works by the old rules */
+	assert_true(shard_logged(p, "works by other rules"));
 	assert_int_equal(p->a.connections, 0);
 	plan(p, "x.test", STRICT);
-	flush(p);
-	assert_int_equal(said(&p->a, "EHLO"), 1);
-	assert_int_equal(said(&p->a, "MAIL"), 0); /* no STARTTLS there */
-	assert_int_equal(messages(p), 1);
+	shard_flush(p);
+	assert_int_equal(shard_said(&p->a, "EHLO"), 1);
+	assert_int_equal(shard_said(&p->a, "MAIL"), 0); /* no STARTTLS there */
+	assert_int_equal(shard_messages(p), 1);
 }
 
 /* The only recipient's, as the spool keeps them. */
@@ -614,80 +410,80 @@ static void assert_kept(struct place *p, uint64_t id, unsigned attempts, int64_t
 static void while_policyd_is_down_no_attempt_is_counted_and_the_next_is_near(void **state)
 {
 	struct place *p = *state;
-	begin(p, BY_MX);
+	shard_begin(p, BY_MX);
 	int64_t begin_s = tlsio_loop_time_s(p->loop);
-	uint64_t id = put(p, "", 0, "one@x.test", NULL);
-	settle(p);
-	assert_true(logged(p, "postern-policyd does not answer"));
+	uint64_t id = shard_put(p, "", 0, "one@x.test", NULL);
+	shard_settle(p);
+	assert_true(shard_logged(p, "postern-policyd does not answer"));
 	assert_kept(p, id, 0, begin_s + 9, begin_s + 30);
 	policy_plan_end(fake_planner_plan(&p->planner, "x.test", ""), POLICY_PLAN_DEFER,
 		POLICY_REASON_NONE, "no name server of x.test answers");
-	flush(p); /* that is x.test's own trouble */
+	shard_flush(p); /* that is x.test's own trouble */
 	assert_kept(p, id, 1, begin_s + 3000, begin_s + 4000);
 }
 
 static void mail_too_old_still_gets_its_try_when_policyd_is_up_again(void **state)
 {
 	struct place *p = *state;
-	begin(p, BY_MX);
+	shard_begin(p, BY_MX);
 	p->age_s = 6 * 86400;
 	int64_t begin_s = tlsio_loop_time_s(p->loop);
-	uint64_t id = put(p, "s@back.test", 0, "one@x.test", NULL);
-	settle(p);
-	assert_true(logged(p, "postern-policyd does not answer"));
+	uint64_t id = shard_put(p, "s@back.test", 0, "one@x.test", NULL);
+	shard_settle(p);
+	assert_true(shard_logged(p, "postern-policyd does not answer"));
 	assert_kept(p, id, 0, begin_s + 9, begin_s + 30);
 }
 
 static void mail_twice_too_old_is_given_up_though_policyd_is_down(void **state)
 {
 	struct place *p = *state;
-	begin(p, BY_MX);
+	shard_begin(p, BY_MX);
 	p->age_s = 11 * 86400;
-	put(p, "s@back.test", 0, "one@x.test", NULL);
-	wait_for(p, &p->b, "DATA");
-	settle(p);
+	shard_put(p, "s@back.test", 0, "one@x.test", NULL);
+	shard_wait_for(p, &p->b, "DATA");
+	shard_settle(p);
 	assert_non_null(strstr(buf_text(&p->b.data), "postern-policyd does not answer"));
-	assert_int_equal(messages(p), 0);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void a_drain_does_not_wait_for_policyd(void **state)
 {
 	struct place *p = *state;
-	begin(p, BY_MX);
+	shard_begin(p, BY_MX);
 	p->planner.is_silent = true;
-	put(p, "", 0, "one@x.test", NULL);
+	shard_put(p, "", 0, "one@x.test", NULL);
 	while (p->planner.asked_count == 0)
 		tlsio_loop_turn(p->loop, true);
 	worker_shard_drain(p->shard);
-	settle(p);
+	shard_settle(p);
 	assert_int_equal(worker_shard_running_count(p->shard), 0);
-	assert_int_equal(messages(p), 1);
+	assert_int_equal(shard_messages(p), 1);
 	worker_shard_free(&p->shard);
 	p->planner.is_silent = false;
 	plan(p, "x.test", BY_MX);
-	begin(p, BY_MX); /* at once, not after a retry's hour: nothing had been tried */
-	wait_for(p, &p->a, "RCPT TO:<one@x.test>");
-	settle(p);
-	assert_int_equal(messages(p), 0);
+	shard_begin(p, BY_MX); /* at once, not after a retry's hour: nothing had been tried */
+	shard_wait_for(p, &p->a, "RCPT TO:<one@x.test>");
+	shard_settle(p);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 static void a_domain_that_takes_no_mail_bounces_at_once(void **state)
 {
 	struct place *p = *state;
-	begin(p, BY_MX);
+	shard_begin(p, BY_MX);
 	policy_plan_end(fake_planner_plan(&p->planner, "x.test", ""), POLICY_PLAN_NO_MAIL,
 		POLICY_REASON_NONE, "x.test takes no mail (null MX)");
-	put(p, "s@back.test", 0, "one@x.test", NULL);
-	wait_for(p, &p->b, "DATA");
-	settle(p);
+	shard_put(p, "s@back.test", 0, "one@x.test", NULL);
+	shard_wait_for(p, &p->b, "DATA");
+	shard_settle(p);
 	assert_non_null(strstr(buf_text(&p->b.data), "5.1.10"));
-	assert_int_equal(messages(p), 0);
+	assert_int_equal(shard_messages(p), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name) cmocka_unit_test_setup_teardown(name, shard_set_up, shard_tear_down)
 		T(a_recipient_that_a_reload_sends_elsewhere_does_not_wait_for_ever),
 		T(a_recipient_that_a_reload_sends_where_others_are_under_way_follows),
 		T(a_reload_never_puts_a_recipient_into_two_deliveries),

@@ -18,7 +18,7 @@ static void make(struct spool_envelope *e, struct spool_recipient recipients[2])
 		.notify = SPOOL_NOTIFY_SUCCESS | SPOOL_NOTIFY_DELAY,
 		.state = SPOOL_RECIPIENT_HELD, .attempts = 65535, .due_s = INT64_MIN,
 		.reason = STR("550 5.1.1 no such user"), .cause = SPOOL_CAUSE_POLICY,
-		.told = SPOOL_TOLD_DELAY | SPOOL_TOLD_POLICY,
+		.told = SPOOL_TOLD_DELAY,
 		.via = STR("smtp mx.example.org:25") };
 	*e = (struct spool_envelope){ .id = 5, .received_s = 1234567890123, .size_bytes = 99,
 		.sender = STR("s@example.net"), .envid = STR("QQ+2B"), .ret = SPOOL_RET_HDRS,
