@@ -5,6 +5,7 @@ import re
 import time
 
 import test_hops
+import test_relay
 from client import Client
 from peers import Postfix, start_unbound
 from place import SOURCE, check, test, wait_for
@@ -33,6 +34,7 @@ class _Recipe:
 		if os.geteuid() != 0:
 			text = text.replace('user = "nobody"\n', "")
 		self.demands = "".join(re.findall(r"^(?:domain|exception) .*?^}\n", text, re.M | re.S))
+		text += "".join(f'domain "{domain}" {{ outbound {{\n{rule}\n}} }}\n' for domain, rule in w.rules.items())
 		self.config = w.place.write("recipe.conf", text)
 
 	def start(self):
@@ -132,11 +134,42 @@ def _rules(w):
 	w.expect("partner.example", "delivered", host="mx.partner.example", tls=True, policy="exception")
 
 
+def _levels(w):
+	"""Rules of every other kind (the second table of ANSWERS.md)."""
+	rules = w.rules
+	for name, outcome in (("names.org", "delivered"), ("names-wrong.org", "deferred")):
+		w.domain(name, state="unsigned", certificate=w.certificate("mail." + name))
+		rules[name] = 'require = verify names = { "mail.names.org" }'
+		w.expect(name, outcome, tls=outcome == "delivered" or None)
+	forged = w.place.certificate("partner", "mx.partner.test", folder="partners")
+	for name, outcome, key in (("pins.org", "delivered", forged), ("pins-wrong.org", "deferred", w.certificate("p.test"))):
+		w.domain(name, state="unsigned", certificate=forged)
+		rules[name] = f'require = verify key-pins = {{ "{test_relay._pin(w.place, key)}" }}'
+		w.expect(name, outcome, tls=outcome == "delivered" or None)
+	own = w.place.certificate("own", "mx.authority.org", folder="partners")
+	for name, ca in (("authority.org", w.place.path("partners/ca.pem")), ("authority-wrong.org", w.net.ca)):
+		w.domain(name, state="unsigned", certificate=own)
+		rules[name] = f'require = verify names = {{ "mx.authority.org" }} authority = "{ca}"'
+		w.expect(name, "deferred" if ca == w.net.ca else "delivered")
+	w.domain("none.org", state="unsigned")
+	rules["none.org"] = "require = none"
+	w.expect("none.org", "delivered", tls=False)
+	w.domain("only.org")
+	w.add("only.org", w.tlsa("mx.only.org"))
+	w.domain("only-missing.org")
+	rules["only.org"] = rules["only-missing.org"] = "require = dane-only"
+	w.expect("only.org", "delivered", tls=True)
+	w.expect("only-missing.org", "deferred")
+
+
 def _borrowed(w):
-	"""A host that MTA-STS does not name, with the certificate of one that it names."""
+	"""Hosts with the certificate of another one that MTA-STS names: not named themselves; named, too."""
 	w.domain("sts-borrowed.org", hosts=("bad", "mx"), state="unsigned", certificate=w.certificate("mx.sts-borrowed.org"))
 	w.policy("sts-borrowed.org", "mx.sts-borrowed.org")
 	w.expect("sts-borrowed.org", "delivered", host="mx.sts-borrowed.org", tls=True)
+	w.domain("sts-star.org", state="unsigned", certificate=w.certificate("other.sts-star.org"))
+	w.policy("sts-star.org", "*.sts-star.org")
+	w.expect("sts-star.org", "deferred", status="4.7.5")
 
 
 @test(weight=60)
@@ -167,6 +200,7 @@ def postfix_does_mta_sts_and_rules_as_the_relay_does(place):
 	test_hops._sts(w)
 
 	_rules(w)
+	_levels(w)
 	_borrowed(w)
 
 	# A pattern with a star is for one label, in Postfix for any number of them (ANSWERS.md).
@@ -174,6 +208,7 @@ def postfix_does_mta_sts_and_rules_as_the_relay_does(place):
 
 	# Postfix looks at the certificate alone (3.10.5 and later, asking postfix-tlsrpt, at the host, too).
 	_differs(w, "sts-borrowed.org", "delivered", "bad.sts-borrowed.org")
+	_differs(w, "sts-star.org", "delivered", "mx.sts-star.org")
 
 	# MTA-STS of an unsigned domain at a host whose TLSA record does not fit: one or the other in Postfix.
 	w.domain("provider.org")

@@ -2,6 +2,7 @@
 that Postern's own relay uses, and what it reports of each session is true."""
 import json
 import os
+import shutil
 import socket
 import threading
 
@@ -25,6 +26,10 @@ class _Recipe310(test_recipes._Recipe):
 
 	def more(self):
 		self.reports = _Reports(self.postfix)
+		for folder in ("keys", "partners"):  # a rule's authority must be found in the chroot, too
+			inside = f"{self.postfix.folder}/queue{self.place.path(folder)}"
+			os.makedirs(inside)
+			shutil.copy(self.place.path(folder, "ca.pem"), inside)
 		return ["postconf -e smtp_tls_policy_maps=socketmap:inet:127.0.0.1:8642:postfix-tlsrpt "
 			"smtp_tlsrpt_enable=yes smtp_tlsrpt_socket_name=run/tlsrpt"]
 
@@ -79,6 +84,7 @@ def C9_C10_postfix_310_knows_every_word_and_reports_what_was(place):
 	test_hops._sts(w)
 	w.rows = [row for row in w.rows if row[0] in PICKED]
 	test_recipes._rules(w)
+	test_recipes._levels(w)
 	test_recipes._borrowed(w)
 	_odd_policies(w)
 	for row in w.rows:
@@ -93,7 +99,7 @@ def C9_C10_postfix_310_knows_every_word_and_reports_what_was(place):
 		"dane-clear.org": [(DANE, 201)], "forged-one.org": [(DANE, None)], "hosted.net": [(DANE, None)],
 		"unusable.org": [(NO_POLICY, None)], "insecure.org": [],
 		"sts.org": [(STS, None)], "sts-name.org": [(STS, 202)], "sts-expired.org": [(STS, 204)],
-		"sts-clear.org": [(STS, 201)], "sts-two.org": [(STS, None)], "sts-borrowed.org": [(STS, None)],
+		"sts-clear.org": [(STS, 201)], "sts-two.org": [(STS, None)], "sts-borrowed.org": [(STS, None)], "sts-star.org": [(STS, 202)],
 		"sts-mx.org": [], "sts-wildcard.org": [], "sts-testing.org": [(NO_POLICY, None)],
 		"both.org": [(DANE, 203)], "dane-first.org": [(DANE, None)],
 		"bank.example": [(NO_POLICY, None)], "supplier.example": [(NO_POLICY, 205)],
