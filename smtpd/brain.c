@@ -27,6 +27,7 @@ struct brain {
 	enum sts_cache_mode mode;
 	const struct brain_events *events;
 	void *ctx;
+	struct tlsrpt_tally *tally;
 	struct parts *parts;
 	struct list old;
 	struct tlsio_timer sweep;
@@ -166,6 +167,13 @@ static void on_sweep(void *ctx)
 		tlsio_timer_start(&b->sweep, SWEEP_MS);
 }
 
+static void on_tally_warning(void *ctx, const char *words)
+{
+	const struct brain *b = ctx;
+	if (b->events && b->events->on_warning)
+		b->events->on_warning(b->ctx, words);
+}
+
 struct brain *brain_new(struct tlsio_loop *loop, struct config *config, enum sts_cache_mode mode,
 	const struct brain_events *events, void *ctx, struct err *err)
 {
@@ -177,6 +185,9 @@ struct brain *brain_new(struct tlsio_loop *loop, struct config *config, enum sts
 	b->ctx = ctx;
 	list_init(&b->old);
 	tlsio_timer_init(&b->sweep, loop, on_sweep, b);
+	b->tally = tlsrpt_tally_new(loop, &config->tlsrpt,
+		mode == STS_CACHE_READ_ONLY ? TLSRPT_TALLY_READ_ONLY : TLSRPT_TALLY_READ_WRITE,
+		on_tally_warning, b);
 	b->parts = parts_new(b, config, err);
 	if (!b->parts)
 		brain_free(&b);
@@ -198,6 +209,7 @@ void brain_free(struct brain **brain)
 	if (b->parts && b->parts->store)
 		store_save(b->parts->store);
 	parts_free(&b->parts);
+	tlsrpt_tally_free(&b->tally);
 	config_unref(&b->config);
 	free(b);
 }
@@ -205,6 +217,11 @@ void brain_free(struct brain **brain)
 struct plan_service *brain_plans(struct brain *b)
 {
 	return b->parts->plans;
+}
+
+struct tlsrpt_tally *brain_tally(struct brain *b)
+{
+	return b->tally;
 }
 
 static void on_checked(void *ctx, enum dns_check_result result, const char *words)
@@ -250,6 +267,7 @@ int brain_reload(struct brain *b, struct config *config, struct err *err)
 	}
 	config_unref(&b->config);
 	b->config = config_ref(config);
+	tlsrpt_tally_change(b->tally, &config->tlsrpt);
 	if (is_same) {
 		swap_rules(b->parts, config);
 		return 0;

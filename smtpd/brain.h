@@ -2,9 +2,10 @@
  *
  * For:     postern-policyd, which serves it; posternctl, which asks it without a daemon. Nobody else:
  *          a mail worker asks by policy/door and links none of this.
- * Holds:   dns, sts and plan_service; after a reload that changed the resolver or MTA-STS also those
- *          of before, until the last question asked of them is answered. READ_WRITE: plans come
- *          from, and at the end go to, the file beside the MTA-STS cache (policy/store).
+ * Holds:   the tally of TLS sessions; dns, sts and plan_service; after a reload that changed the
+ *          resolver or MTA-STS also those of before, until the last question asked of them is
+ *          answered. READ_WRITE: plans come from, and at the end go to, the file beside the MTA-STS
+ *          cache (policy/store).
  */
 #ifndef SMTPD_BRAIN_H
 #define SMTPD_BRAIN_H
@@ -15,6 +16,7 @@
 #include "policy/dns/dns_check.h"
 #include "policy/plan/plan_service.h"
 #include "policy/sts/sts_cache.h"
+#include "policy/tlsrpt/tlsrpt_tally.h"
 #include "smtpd/config/config.h"
 
 struct brain;
@@ -30,6 +32,8 @@ struct brain *brain_new(struct tlsio_loop *loop, struct config *config, enum sts
 /* Borrowed, and another after a brain_reload: ask anew. Questions asked of the old one are still
  * answered. */
 struct plan_service *brain_plans(struct brain *brain);
+/* The same for the brain's whole life. Borrowed. */
+struct tlsrpt_tally *brain_tally(struct brain *brain);
 /* Does validation work here? One event, later, unless the brain is freed or asked again before.
  * words: a plain sentence with the remedy. */
 void brain_check(struct brain *brain,

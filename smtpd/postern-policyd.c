@@ -1,7 +1,7 @@
 /* postern-policyd: the policy brain as a process: plans for posternd's workers and posternctl, and in
- * other words for Postfix and Sendmail.
+ * other words for Postfix and Sendmail; what Postfix tells of its TLS sessions is counted.
  *
- * Joins: config (what is wished), brain (who answers), policy/door and socketmap (who asks), supervise (started by
+ * Joins: config (what is wished), brain (who answers), policy/door and socketmap (who asks), policy/tlsrpt (who tells), supervise (started by
  * posternd) or a small life of its own (beside another MTA). Decides nothing itself.
  */
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include "libtlsio/base/mem.h"
 #include "libtlsio/base/process.h"
 #include "policy/door/door_server.h"
+#include "policy/tlsrpt/tlsrpt_collector.h"
 #include "smtpd/brain.h"
 #include "smtpd/check_config.h"
 #include "smtpd/config/config.h"
@@ -37,6 +38,8 @@ struct policyd {
 	struct door_server *door;
 	struct sockets *sockets; /* alone: opened before the user changes */
 	struct socketmap_server *socketmap;
+	struct tlsrpt_sockets *collector_sockets; /* as above */
+	struct tlsrpt_collector *collector;
 	long descriptors;
 	struct tlsio_timer check_again;
 	int check; /* the last result that was logged; -1 none */
@@ -86,6 +89,16 @@ static void on_check_again(void *ctx)
 	brain_check(p->brain, on_checked, p);
 }
 
+static void log_collectors(const struct config *config)
+{
+	for (size_t i = 0; i < config->tlsrpt.collector_count; i++) {
+		struct log_line l;
+		log_begin(&l, LOG_LEVEL_INFO, "tlsrpt-listen");
+		log_text(&l, "path", config->tlsrpt.collectors[i].path);
+		log_end(&l);
+	}
+}
+
 static void log_sockets(const struct config *config)
 {
 	for (size_t i = 0; i < config->socketmap.count; i++) {
@@ -96,13 +109,32 @@ static void log_sockets(const struct config *config)
 	}
 }
 
-/* Takes sockets. */
-static void use_sockets(struct policyd *p, struct sockets *sockets)
+/* What is open already is shared with it. All or nothing. */
+static int open_sockets(struct policyd *p, const struct config *config,
+	struct sockets **ret, struct tlsrpt_sockets **ret_collectors, struct err *err)
+{
+	*ret = sockets_open(&config->socketmap, p->sockets, err);
+	*ret_collectors = NULL;
+	if (!*ret)
+		return -1;
+	*ret_collectors = tlsrpt_sockets_open(&config->tlsrpt, p->collector_sockets, err);
+	if (!*ret_collectors)
+		sockets_unref(ret);
+	return *ret_collectors ? 0 : -1;
+}
+
+/* Takes both. */
+static void use_sockets(struct policyd *p, struct sockets *sockets,
+	struct tlsrpt_sockets *collectors)
 {
 	sockets_unref(&p->sockets);
+	tlsrpt_sockets_unref(&p->collector_sockets);
 	p->sockets = sockets;
+	p->collector_sockets = collectors;
 	socketmap_server_listen(p->socketmap, sockets);
+	tlsrpt_collector_listen(p->collector, collectors);
 	log_sockets(p->config);
+	log_collectors(p->config);
 }
 
 /* Takes config, in any case. */
@@ -113,17 +145,20 @@ static int begin(struct policyd *p, struct config *config, int listen_fd, struct
 	tlsio_timer_init(&p->check_again, p->loop, on_check_again, p);
 	p->descriptors = process_raise_descriptors(DESCRIPTORS_WANTED); /* the resolver counts on them */
 	/* As who we are by now: a port from 1024 up, a folder of ours; alone they are open already. */
-	struct sockets *sockets = sockets_open(&config->socketmap, p->sockets, err);
-	if (!sockets)
+	struct sockets *sockets;
+	struct tlsrpt_sockets *collectors;
+	if (open_sockets(p, config, &sockets, &collectors, err) < 0)
 		return -1;
 	p->brain = brain_new(p->loop, config, STS_CACHE_READ_WRITE, &brain_events, p, err);
 	if (!p->brain) {
 		sockets_unref(&sockets);
+		tlsrpt_sockets_unref(&collectors);
 		return -1;
 	}
+	p->collector = tlsrpt_collector_new(p->loop, brain_tally(p->brain), on_warning, p);
 	p->door = door_server_new(p->loop, listen_fd, brain_plans(p->brain));
 	p->socketmap = socketmap_server_new(p->loop, brain_plans(p->brain));
-	use_sockets(p, sockets);
+	use_sockets(p, sockets, collectors);
 	brain_check(p->brain, on_checked, p);
 	return 0;
 }
@@ -140,9 +175,15 @@ static void log_reload(const struct policyd *p, const char *because)
 /* Takes config, in any case. On failure all stays as it was. */
 static int change(struct policyd *p, struct config *config, const char *because, struct err *err)
 {
-	struct sockets *sockets = sockets_open(&config->socketmap, p->sockets, err);
-	if (!sockets || brain_reload(p->brain, config, err) < 0) {
+	struct sockets *sockets;
+	struct tlsrpt_sockets *collectors;
+	if (open_sockets(p, config, &sockets, &collectors, err) < 0) {
+		config_unref(&config);
+		return -1;
+	}
+	if (brain_reload(p->brain, config, err) < 0) {
 		sockets_unref(&sockets);
+		tlsrpt_sockets_unref(&collectors);
 		config_unref(&config);
 		return -1;
 	}
@@ -151,7 +192,7 @@ static int change(struct policyd *p, struct config *config, const char *because,
 	p->config = config;
 	door_server_set_service(p->door, brain_plans(p->brain));
 	socketmap_server_set_service(p->socketmap, brain_plans(p->brain));
-	use_sockets(p, sockets);
+	use_sockets(p, sockets, collectors);
 	brain_check(p->brain, on_checked, p);
 	log_reload(p, because);
 	return 0;
@@ -164,6 +205,8 @@ static void end(struct policyd *p)
 	door_server_free(&p->door);
 	socketmap_server_free(&p->socketmap);
 	sockets_unref(&p->sockets);
+	tlsrpt_collector_free(&p->collector);
+	tlsrpt_sockets_unref(&p->collector_sockets);
 	brain_free(&p->brain);
 	config_unref(&p->config);
 }
@@ -297,8 +340,7 @@ static int open_place(struct policyd *p, const struct config *config,
 	}
 	if (supervise_seat_take(&p->seat, config->run_directory, NAME, SOCKET, identity, err) < 0)
 		return -1;
-	p->sockets = sockets_open(&config->socketmap, NULL, err);
-	return p->sockets ? 0 : -1;
+	return open_sockets(p, config, &p->sockets, &p->collector_sockets, err);
 }
 
 static int settle(struct policyd *p, struct config *config, struct err *err)

@@ -178,6 +178,7 @@ void config_unref(struct config **ref)
 	sockets_settings_clear(&config->socketmap);
 	dns_settings_clear(&config->dns);
 	sts_settings_clear(&config->sts);
+	tlsrpt_settings_clear(&config->tlsrpt);
 	tlsio_trust_unref(&config->sts_trust);
 	free_authorities(config);
 	free_texts(config->files);

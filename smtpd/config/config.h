@@ -23,6 +23,7 @@
 #include "policy/policy_inbound.h"
 #include "policy/policy_rules.h"
 #include "policy/sts/sts_settings.h"
+#include "policy/tlsrpt/tlsrpt_settings.h"
 #include "smtpd/milter/milter_settings.h"
 #include "smtpd/relay/relay_routes.h"
 #include "smtpd/relay/relay_settings.h"
@@ -87,10 +88,11 @@ struct config {
 	struct sockets_settings socketmap;
 	struct dns_settings dns;
 	struct sts_settings sts;
+	struct tlsrpt_settings tlsrpt;
 	struct tlsio_trust *sts_trust; /* config_sts_authority */
 	uint8_t sts_sha256[32];
-	/* Some mail goes by MX or DANE, so plans are needed; or another MTA asks; or there are no
-	 * listeners. */
+	/* Some mail goes by MX or DANE, so plans are needed; or another MTA asks or tells; or there
+	 * are no listeners. */
 	bool wants_policyd;
 	struct config_authority *authorities;
 	size_t authority_count;

@@ -76,16 +76,33 @@ static int read_socketmap(struct config_loading *l, struct err *err)
 	return 0;
 }
 
+static int read_tlsrpt(struct config_loading *l, struct err *err)
+{
+	struct tlsrpt_settings *settings = &l->config->tlsrpt;
+	for (unsigned i = 0; i < cfg_size(l->cfg, "tlsrpt-collector"); i++) {
+		cfg_t *section = cfg_getnsec(l->cfg, "tlsrpt-collector", i);
+		if (tlsrpt_settings_add_collector(settings, section, err) < 0)
+			return -1;
+		if (settings->collectors[i].mode & 0002)
+			config_loading_warn(l,
+				"%s:%d: everybody on this machine may send to tlsrpt-collector \"%s\", and so "
+				"put false counts into your reports; better a group, and mode 0660",
+				section->filename, section->line, settings->collectors[i].path);
+	}
+	return tlsrpt_settings_read(cfg_getsec(l->cfg, "tlsrpt"), l->config->sts.cache, settings, err);
+}
+
 int config_brain_read(struct config_loading *l, struct err *err)
 {
 	cfg_t *resolver = cfg_getsec(l->cfg, "resolver"), *sts = cfg_getsec(l->cfg, "mta-sts");
 	struct config *config = l->config;
-	if (read_socketmap(l, err) < 0)
+	if (read_socketmap(l, err) < 0 || sts_settings_read(sts, &config->sts, err) < 0 ||
+		read_tlsrpt(l, err) < 0)
 		return -1;
 	config->wants_policyd = l->has_mx_route || (l->has_dane_rule && l->has_host_route) ||
-		config->listener_count == 0 || config->socketmap.count > 0;
-	if (dns_settings_read(resolver, &config->dns, err) < 0 ||
-		sts_settings_read(sts, &config->sts, err) < 0)
+		config->listener_count == 0 || config->socketmap.count > 0 ||
+		config->tlsrpt.collector_count > 0;
+	if (dns_settings_read(resolver, &config->dns, err) < 0)
 		return -1;
 	return read_anchor(l, resolver, err) < 0 || read_authority(l, sts, err) < 0 ? -1 : 0;
 }

@@ -6,6 +6,7 @@
 #include "policy/dns/dns_settings.h"
 #include "policy/policy_settings.h"
 #include "policy/sts/sts_settings.h"
+#include "policy/tlsrpt/tlsrpt_settings.h"
 #include "smtpd/milter/milter_settings.h"
 #include "smtpd/relay/relay_settings.h"
 #include "smtpd/sched/sched_settings.h"
@@ -80,6 +81,8 @@ cfg_opt_t *config_options(void)
 		CFG_SEC("exception", policy_settings_exception_options(), titled),
 		CFG_SEC("resolver", dns_settings_options(), CFGF_NONE),
 		CFG_SEC("mta-sts", sts_settings_options(), CFGF_NONE),
+		CFG_SEC("tlsrpt", tlsrpt_settings_options(), CFGF_NONE),
+		CFG_SEC("tlsrpt-collector", tlsrpt_settings_collector_options(), titled),
 		CFG_SEC("socketmap", socketmap_settings_options(), titled),
 		CFG_SEC("route", route_options, titled),
 		CFG_SEC("relay", relay_options(), CFGF_NONE),

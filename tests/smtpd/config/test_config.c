@@ -288,6 +288,9 @@ static const struct {
 		"is the same address as listen \"0.0.0.0:25\"" },
 	{ "listen { tls = off }", "\"listen\" needs a title: write  listen \"name\" { ... }" },
 	{ "listen = x", "\"listen\" is a section" },
+	{ "tlsrpt { tally = \"t.db\" }", ":2: in tlsrpt: 'tally' is \"t.db\"" },
+	{ "tlsrpt-collector \"t.sock\" { }", ":2: in tlsrpt-collector \"t.sock\": is no path" },
+	{ "tlsrpt-collector \"/t\" { }\ntlsrpt-collector \"/t\" { }", "is said twice" },
 	{ "socketmap \"localhost\" { }", ":2: in socketmap \"localhost\": " },
 	{ "socketmap \"unix:a/b\" { }", "begins with no slash" },
 	{ "socketmap \"127.0.0.1\" { }\nsocketmap \"127.0.0.1:8642\" { }",
@@ -530,6 +533,20 @@ static void socketmap_addresses_are_read_and_want_policyd(void **state)
 	c = load_good(LISTEN "route \"*\" { to = \"smtp 192.0.2.1:25\" }");
 	assert_int_equal(c->socketmap.count, 0);
 	assert_false(c->wants_policyd);
+	config_unref(&c);
+}
+
+static void tlsrpt_collectors_are_read_and_want_policyd(void **state)
+{
+	(void)state;
+	struct config *c = load_good(LISTEN "route \"*\" { to = \"smtp 192.0.2.1:25\" }\n"
+		"mta-sts { cache = \"/a/b/c.db\" }\n"
+		"tlsrpt-collector \"/run/a.sock\" { }\ntlsrpt-collector \"/run/b.sock\" { mode = \"0666\" }");
+	assert_int_equal(c->tlsrpt.collector_count, 2);
+	assert_string_equal(c->tlsrpt.tally, "/a/b/tlsrpt.db");
+	assert_true(c->wants_policyd);
+	assert_true(has_warning(c, "everybody on this machine may send to tlsrpt-collector \"/run/b.sock\""));
+	assert_false(has_warning(c, "/run/a.sock"));
 	config_unref(&c);
 }
 
@@ -921,6 +938,7 @@ int main(void)
 		cmocka_unit_test(a_milter_reads_the_same_rules),
 		cmocka_unit_test(a_file_without_listeners_is_for_policyd_alone),
 		cmocka_unit_test(socketmap_addresses_are_read_and_want_policyd),
+		cmocka_unit_test(tlsrpt_collectors_are_read_and_want_policyd),
 		cmocka_unit_test(a_full_hostname_is_needed),
 		cmocka_unit_test(a_file_cut_off_inside_a_section_is_refused),
 		cmocka_unit_test(included_files_are_parts_of_one),
