@@ -117,24 +117,35 @@ static void write_postfix(struct buf *into, enum socketmap_map map, const struct
 	}
 }
 
-/* It asks for nothing but MTA-STS, and does DANE by itself, host by host. */
-static void write_sendmail(struct buf *into, const struct policy_plan *plan)
+/* Words that Sendmail understands for what is demanded; a rule for which it has none leaves what the
+ * domain itself promises. */
+static bool write_secure(struct buf *into, const struct policy_plan *plan, const char **why)
 {
 	const struct policy_plan_whole *w = plan->whole;
+	size_t start = into->length;
+	if (is_enforced(w) && socketmap_words_sts(into, plan, why))
+		return true;
+	buf_truncate(into, start);
+	if (socketmap_words_sendmail_verify(into, plan) &&
+		into->length - start <= SOCKETMAP_ANSWER_BYTES_MOST)
+		return true;
+	buf_truncate(into, start);
+	return w->sts_mode == POLICY_STS_ENFORCE && !w->is_exception &&
+		socketmap_words_sts(into, plan, why);
+}
+
+/* It asks for nothing but MTA-STS, and does DANE by itself, host by host. No PERM: it takes that for
+ * NOTFOUND, and the mail would go out. */
+static void write_sendmail(struct buf *into, const struct policy_plan *plan)
+{
 	const char *why = NULL;
 	size_t start = into->length;
 	buf_append_text(into, "OK ");
-	if (w && is_enforced(w) && socketmap_words_sts(into, plan, &why))
-		return;
-	buf_truncate(into, start + 3);
-	if (w && socketmap_words_sendmail_verify(into, plan) &&
-		into->length - start <= SOCKETMAP_ANSWER_BYTES_MOST)
+	if (plan->whole && write_secure(into, plan, &why))
 		return;
 	buf_truncate(into, start);
-	if (why)
-		socketmap_answer_refuse(into, why);
-	else if (choose(plan) == LATER)
-		write_later(into, plan->text);
+	if (why || choose(plan) == LATER)
+		write_later(into, why ? why : plan->text);
 	else
 		socketmap_answer_not_found(into);
 }

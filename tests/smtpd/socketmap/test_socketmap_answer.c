@@ -108,6 +108,9 @@ static const struct row {
 		       .sts = POLICY_STS_ENFORCE, .mx = MX },
 		"OK verify match=mail.partner.example servername=hostname", NULL,
 		"OK secure match=mail.partner.example servername=hostname" },
+	{ "9 keys", { .rule = POLICY_LEVEL_VERIFY, .pins = { PIN }, .plain = 1, .sts = POLICY_STS_ENFORCE,
+			    .mx = MX }, "OK fingerprint match=" PIN_WORDS " servername=hostname", NULL,
+		SECURE },
 	{ "10 D5", { .rule = POLICY_LEVEL_MAY, .dane = 2 }, "OK dane", NULL, "NOTFOUND " },
 	{ "10 D12", { .rule = POLICY_LEVEL_MAY, .unusable = 1, .is_mx_proven = true }, "OK dane", NULL,
 		"NOTFOUND " },
@@ -247,6 +250,9 @@ static void C7_match_is_never_empty(void **state)
 		.mx = { "a b.example", "{x}", "*" } };
 	(void)state;
 	expect_start(&from, "PERM ");
+	/* C11: PERM is none at all for Sendmail, which would send. */
+	expect_one("C11", SOCKETMAP_SENDMAIL, &from,
+		"TEMP the MTA-STS policy in force names no host that can be told");
 	from.mx[1] = "c.example";
 	expect_one("one left", SOCKETMAP_POSTFIX, &from,
 		"OK secure match=c.example servername=hostname");
