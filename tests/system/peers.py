@@ -2,6 +2,7 @@
 import glob
 import os
 import pwd
+import re
 import shutil
 import socket
 
@@ -201,14 +202,14 @@ begin retry
 
 
 class Sendmail:
-	"""An MTA with STARTTLS, unpacked beside the system; hands all mail on to `hop`."""
+	"""An MTA with STARTTLS, unpacked beside the system; hands all mail on to `hop`, or to the world."""
 
-	def __init__(self, place, hop, certificate=None, mc="", name="sendmail"):
+	def __init__(self, place, hop=None, certificate=None, mc="", name="sendmail", authority="ca"):
 		root = PEERS + "/sendmail"
 		binary = root + "/usr/libexec/sendmail/sendmail"
 		check(os.path.exists(binary), "Sendmail is not unpacked: contrib/packages --install test")
 		self.place, self.folder = place, place.path(name)
-		self.ip, self.port = place.ip, place.free_port()
+		self.ip, self.port, self.binary = place.ip, place.free_port(), binary
 		chain, key = certificate or place.certificate(name, "sendmail.test")
 		keys = f"/run/postern-{name}-{os.getpid()}"  # it trusts no files below /tmp
 		place.cleanups.append(lambda: place.run(as_root(["rm", "-rf", keys])))
@@ -218,7 +219,9 @@ class Sendmail:
 		os.makedirs(self.folder + "/queue")
 		place.run(as_root(["chown", "-R", "root", self.folder]))
 		cf = root + "/usr/share/sendmail/cf"
-		place.write(name + "/services", "hosts files\naliases files\n")
+		place.write(name + "/services", f"hosts {'files' if hop else 'dns files'}\naliases files\n")
+		smart_host = f"define(`SMART_HOST', `relay:[{hop.ip}]')dnl\n" \
+			f"define(`RELAY_MAILER_ARGS', `TCP $h {hop.port}')dnl" if hop else "dnl"
 		place.write(name + "/sendmail.mc", f"""
 include(`{cf}/m4/cf.m4')dnl
 OSTYPE(`linux')dnl
@@ -236,14 +239,16 @@ define(`confTO_IDENT', `0')dnl
 define(`confTO_RESOLVER_RETRANS', `1s')dnl
 define(`confTO_RESOLVER_RETRY', `1')dnl
 define(`confBAD_RCPT_THROTTLE', `0')dnl
+define(`confREFUSE_LA', `10000')dnl
+define(`confQUEUE_LA', `10000')dnl
+define(`confDELAY_LA', `10000')dnl
 define(`confLOG_LEVEL', `14')dnl
-define(`confCACERT', `{keys}/ca.pem')dnl
+define(`confCACERT', `{keys}/{authority}.pem')dnl
 define(`confCACERT_PATH', `{keys}')dnl
 define(`confSERVER_CERT', `{keys}/chain.pem')dnl
 define(`confSERVER_KEY', `{keys}/key.pem')dnl
 define(`confDONT_BLAME_SENDMAIL', `GroupWritableDirPathSafe,GroupReadableKeyFile')dnl
-define(`SMART_HOST', `relay:[{hop.ip}]')dnl
-define(`RELAY_MAILER_ARGS', `TCP $h {hop.port}')dnl
+{smart_host}
 DAEMON_OPTIONS(`Port={self.port}, Addr={self.ip}, Name=MTA')dnl
 FEATURE(`no_default_msa')dnl
 FEATURE(`nocanonify')dnl
@@ -259,6 +264,21 @@ MAILER(`smtp')dnl
 			f"-X{self.folder}/traffic"]))
 		place.logs.append(self.folder + "/traffic")
 		place.wait_for_port(self.port, self.process)
+
+	def run(self, words, input=None):
+		"""The program, with this configuration."""
+		return self.place.run(as_root(["unshare", "-u", "sh", "-c", "hostname sendmail.test && exec "
+			f"{self.binary} -C{self.folder}/sendmail.cf -X{self.folder}/traffic {words}"]), input=input)
+
+	def kept(self):
+		"""{recipient: why}: what was tried and stayed in the queue."""
+		found = {}
+		for path in glob.glob(self.folder + "/queue/?f*"):
+			lines = self.place.run(as_root(["cat", path]), status=None).splitlines()
+			why = [l[1:] for l in lines if l.startswith("M")]
+			for recipient in re.findall(r"^R\w*:<(.*)>$", "\n".join(lines), re.M) if why else ():
+				found[recipient] = why[-1]
+		return found
 
 
 class Dovecot:

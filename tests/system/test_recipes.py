@@ -2,50 +2,31 @@
 mail is what a Postfix does that asks postern-policyd."""
 import os
 import re
-import time
 
 import test_hops
 import test_relay
 from client import Client
 from peers import Postfix, start_unbound
 from place import SOURCE, check, test, wait_for
+from recipe import Recipe
 from test_hops import TLS12, World
 
 OUTCOMES = {"delivered": "sent", "deferred": "deferred", "failed": "bounced"}
 
 
-def _recipe(name):
-	with open(f"{SOURCE}/contrib/postfix/{name}") as f:
-		return f.read()
-
-
-class _Recipe:
-	"""contrib/postfix on this machine. Only places are others: folders, who to be; and the day of the exception."""
+class _Recipe(Recipe):
+	"""contrib/postfix."""
 	PEER, MAP = Postfix, "postfix"
 
 	def __init__(self, w):
-		self.place, text = w.place, _recipe("postern.conf")
-		day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 30 * 86400))
-		for old, new in (('"/run/postern"', f'"{w.place.path("policyd")}"'),
-				 ('"/var/lib/postern/mta-sts.db"', f'"{w.place.path("policyd-state/mta-sts.db")}"'),
-				 ('"postern"', '"nobody"'), (re.search('until = (".*")', text).group(1), f'"{day}"')):
-			check(text.count(old) == 1, f"{old} is in the recipe")
-			text = text.replace(old, new)
-		if os.geteuid() != 0:
-			text = text.replace('user = "nobody"\n', "")
-		self.demands = "".join(re.findall(r"^(?:domain|exception) .*?^}\n", text, re.M | re.S))
-		text += "".join(f'domain "{domain}" {{ outbound {{\n{rule}\n}} }}\n' for domain, rule in w.rules.items())
-		self.config = w.place.write("recipe.conf", text)
+		more = "".join(f'domain "{domain}" {{ outbound {{\n{rule}\n}} }}\n' for domain, rule in w.rules.items())
+		super().__init__(w.place, "postfix", more)
 
 	def start(self):
 		start_unbound(self.place)  # Postfix does DANE by itself
-		programs = self.place.build() + "/smtpd/"
-		self.place.run([programs + "postern-policyd", "-c", self.config, "--check"])
-		self.place.run([programs + "posternctl", "-c", self.config, "check-config"])
-		self.policyd = self.place.start("policyd", [programs + "postern-policyd", "-c", self.config])
-		wait_for(lambda: "policyd-start" in self.place.log("policyd"), lambda: self.place.log("policyd"))
+		self.start_policyd()
 		self.postfix = self.PEER(self.place, extra="virtual_mailbox_domains =\nmaximal_backoff_time = 1h\n")
-		put_in = re.search(r"grep \^smtp .* postconf -e$", _recipe("README.md"), re.M).group(0)
+		put_in = re.search(r"grep \^smtp .* postconf -e$", self.file("README.md"), re.M).group(0)
 		self.run("sh", "-c", " && ".join([put_in, *self.more(), "postfix reload"]))
 
 	def more(self):
@@ -59,9 +40,6 @@ class _Recipe:
 	def ask(self, domain, status=0):
 		words = self.run("postmap", "-q", domain, f"socketmap:inet:127.0.0.1:8642:{self.MAP}", status=status)
 		return "".join(l for l in words.splitlines() if "overriding earlier entry" not in l)
-
-	def explain(self, domain):
-		return self.place.run([self.place.build() + "/smtpd/posternctl", "-c", self.config, "explain", domain])
 
 	def log(self):
 		return self.postfix.log()
