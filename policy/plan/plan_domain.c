@@ -63,9 +63,27 @@ static void end(struct plan_domain *d, enum policy_plan_state state, enum policy
 	d->is_ended = true;
 }
 
-static void end_for_good(struct plan_domain *d, enum policy_plan_state state, const char *text)
+/* In force at this moment, whatever DNS says of it: a promise that mail hosts are there. */
+static bool has_enforced_policy(const struct plan_domain *d)
 {
-	if (d->is_own_domain)
+	struct sts_policy *policy = d->means->sts && d->rule->uses_sts
+		? sts_known(d->means->sts, d->next_hop)
+		: NULL;
+	bool is_enforced = policy && policy->mode == POLICY_STS_ENFORCE;
+	sts_policy_unref(&policy);
+	return is_enforced;
+}
+
+/* Who can forge an answer could make all mail of a domain bounce, which MTA-STS is there to stop him
+ * from reading: without DNSSEC's word for it such mail rather waits. */
+static void end_for_good(struct plan_domain *d, enum policy_plan_state state, bool is_proven,
+	const char *text)
+{
+	if (d->is_own_domain && !is_proven && has_enforced_policy(d))
+		end(d, POLICY_PLAN_DEFER, POLICY_REASON_NONE, "%s; but DNSSEC does not prove it, and an "
+			"MTA-STS policy of %s is in force, which names its mail hosts: mail waits in case "
+			"the answer is forged", text, d->next_hop);
+	else if (d->is_own_domain)
 		end(d, state, POLICY_REASON_NONE, "%s", text);
 	else
 		end(d, POLICY_PLAN_DEFER, POLICY_REASON_NONE, "%s; mail of %s is sent there: is that "
@@ -202,7 +220,7 @@ static void on_targets(struct plan_domain *d, const struct dns_answer *answer)
 	char text[400];
 	if (count == 0) {
 		snprintf(text, sizeof(text), "%s takes no mail (null MX)", d->next_hop);
-		end_for_good(d, POLICY_PLAN_NO_MAIL, text);
+		end_for_good(d, POLICY_PLAN_NO_MAIL, d->is_mx_secure, text);
 		return;
 	}
 	for (size_t i = 0; i < count && i < POLICY_PLAN_HOSTS_MOST; i++)
@@ -275,7 +293,7 @@ static void on_mx(void *ctx, const struct dns_answer *answer)
 		break;
 	case DNS_NO_NAME:
 		snprintf(text, sizeof(text), "there is no domain %s (no such name)", d->next_hop);
-		end_for_good(d, POLICY_PLAN_NO_DOMAIN, text);
+		end_for_good(d, POLICY_PLAN_NO_DOMAIN, d->is_mx_secure, text);
 		break;
 	case DNS_FAILED:
 		on_failure(d, answer);
@@ -386,7 +404,8 @@ static void make(struct plan_domain *d)
 		snprintf(text, sizeof(text), "%s has neither MX nor address records", d->next_hop);
 		/* The host in the plan tells this from a domain that is not there at all. */
 		fill_host(d, d->hosts[0]);
-		end_for_good(d, POLICY_PLAN_NO_DOMAIN, text);
+		end_for_good(d, POLICY_PLAN_NO_DOMAIN,
+			d->is_mx_secure && d->hosts[0]->is_secure, text);
 	} else if (!d->is_ended) {
 		for (size_t i = 0; i < d->host_count; i++)
 			fill_host(d, d->hosts[i]);
@@ -473,7 +492,7 @@ static void start(struct plan_domain *d, const char *next_hop)
 		d->sts_why_not = "an address has no policy";
 		add_alone(d);
 	} else if (policy_domain_parse(str_of(next_hop), name, &err) < 0) {
-		end_for_good(d, POLICY_PLAN_NO_DOMAIN, err.text);
+		end_for_good(d, POLICY_PLAN_NO_DOMAIN, true, err.text);
 	} else {
 		free(d->next_hop);
 		d->next_hop = mem_dup(name);

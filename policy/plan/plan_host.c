@@ -120,6 +120,7 @@ static void end_without_address(struct plan_host *host)
 						      : "there is no host %s (no such name)",
 			host->name);
 		host->text = mem_dup(text);
+		host->is_secure = f[0].security == DNS_SECURE && f[1].security == DNS_SECURE;
 		plan_host_end(host, PLAN_HOST_NO_ADDRESS);
 		return;
 	}

@@ -55,6 +55,7 @@ struct plan_host {
 	unsigned preference;
 	struct netaddr addresses[POLICY_PLAN_ADDRESSES_MOST];
 	size_t address_count;
+	bool is_secure; /* NO_ADDRESS: DNSSEC proves it */
 	struct policy_dane_finding dane;
 	enum policy_reason reason;
 	char *text;

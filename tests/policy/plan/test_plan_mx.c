@@ -100,6 +100,64 @@ static void X1_a_null_mx_alone_takes_no_mail(void **state)
 	assert_int_equal(plan->host_count, 0);
 }
 
+static void enforce(const char *domain)
+{
+	fake_sts_set_policy(w.sts, domain,
+		"version: STSv1\nmode: enforce\nmx: mx.example.org\nmax_age: 86400\n");
+}
+
+static void assert_waits(const char *domain)
+{
+	const struct policy_plan *plan = world_plan(&w, domain);
+	assert_int_equal(plan->state, POLICY_PLAN_DEFER);
+	assert_int_equal(plan->reason, POLICY_REASON_NONE);
+	assert_says(plan->text, "MTA-STS policy of example.org is in force");
+	assert_int_equal(plan->expires_s - plan->made_s, 30);
+	plan_service_forget(w.service, domain);
+}
+
+/* Who forges answers must not make mail bounce that he may not read. */
+static void M18_while_a_policy_is_enforced_mail_bounces_only_where_DNSSEC_says_so(void **state)
+{
+	static const enum dns_result nothing[] = { DNS_NO_NAME, DNS_NO_DATA };
+	(void)state;
+	enforce("example.org");
+	fake_dns_set(w.dns, "example.org", DNS_MX, DNS_INSECURE, "0 .");
+	assert_waits("example.org");
+	assert_says(w.plan->text, "example.org takes no mail (null MX)");
+	fake_dns_set(w.dns, "example.org", DNS_MX, DNS_SECURE, "0 .");
+	assert_int_equal(world_plan(&w, "example.org")->state, POLICY_PLAN_NO_MAIL);
+	for (size_t i = 0; i < 2; i++) {
+		plan_service_forget(w.service, "example.org");
+		fake_dns_set_none(w.dns, "example.org", DNS_A, DNS_NO_DATA, DNS_SECURE);
+		fake_dns_set_none(w.dns, "example.org", DNS_AAAA, DNS_NO_DATA, DNS_SECURE);
+		fake_dns_set_none(w.dns, "example.org", DNS_MX, nothing[i], DNS_INSECURE);
+		assert_waits("example.org");
+		fake_dns_set_none(w.dns, "example.org", DNS_MX, nothing[i], DNS_SECURE);
+		assert_int_equal(world_plan(&w, "example.org")->state, POLICY_PLAN_NO_DOMAIN);
+	}
+	/* without MX and with one family forged */
+	plan_service_forget(w.service, "example.org");
+	fake_dns_set_none(w.dns, "example.org", DNS_AAAA, DNS_NO_DATA, DNS_INSECURE);
+	assert_waits("example.org");
+}
+
+static void a_policy_that_does_not_count_keeps_no_mail_from_bouncing(void **state)
+{
+	static const struct world_rule without[] = { { .domain = "example.org",
+		.level = POLICY_LEVEL_MAY, .without_sts = true }, { 0 } };
+	(void)state;
+	fake_dns_set(w.dns, "example.org", DNS_MX, DNS_INSECURE, "0 .");
+	fake_sts_set_policy(w.sts, "example.org",
+		"version: STSv1\nmode: testing\nmx: mx.example.org\nmax_age: 86400\n");
+	assert_int_equal(world_plan(&w, "example.org")->state, POLICY_PLAN_NO_MAIL);
+	world_close(&w);
+	world_open(&w, without, NULL);
+	fake_dns_set(w.dns, "example.org", DNS_MX, DNS_INSECURE, "0 .");
+	enforce("example.org");
+	assert_int_equal(world_plan(&w, "example.org")->state, POLICY_PLAN_NO_MAIL);
+}
+
 static void X1_a_null_mx_beside_others_is_ignored(void **state)
 {
 	(void)state;
@@ -354,6 +412,8 @@ int main(void)
 		TEST(families_alternate_and_addresses_are_bounded),
 		TEST(twenty_hosts_are_looked_at_and_the_rest_is_told),
 		TEST(X1_a_null_mx_alone_takes_no_mail),
+		TEST(M18_while_a_policy_is_enforced_mail_bounces_only_where_DNSSEC_says_so),
+		TEST(a_policy_that_does_not_count_keeps_no_mail_from_bouncing),
 		TEST(X1_a_null_mx_beside_others_is_ignored),
 		TEST(X2_nothing_more_is_asked_of_a_null_mx_domain),
 		TEST(D1_an_answer_that_nothing_is_there_is_an_answer),
