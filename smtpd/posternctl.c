@@ -18,6 +18,7 @@
 #include "smtpd/control/control_client.h"
 #include "smtpd/control/control_print.h"
 #include "smtpd/posternctl_policy.h"
+#include "smtpd/posternctl_status.h"
 
 #define CONFIG_BYTES_MOST (4u << 20)
 
@@ -342,7 +343,14 @@ static int run_status(struct hand *h, int argc, char **argv)
 	(void)argv;
 	if (argc != 1)
 		return usage_error("`status` takes no argument");
-	return ask(h, on_worker, (const char *[]){ "status" }, 1);
+	char *directory = find_run_directory(h);
+	if (!directory)
+		return EXIT_FAILURE;
+	int workers = ask(h, on_worker, (const char *[]){ "status" }, 1);
+	int policyd = posternctl_status_policyd(directory, h->is_json, &h->out);
+	flush_out(h);
+	free(directory);
+	return workers == EXIT_SUCCESS && policyd == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int run_check_config(struct hand *h, int argc, char **argv)
@@ -386,7 +394,7 @@ static const struct subcommand {
 	{ "queue", run_queue, "queue cat ID", "its header and body" },
 	{ "flush", run_flush, "flush [all|ID|domain NAME]", "try now" },
 	{ "remove", run_remove, "remove ID [--yes]", "drop a message, telling nobody" },
-	{ "status", run_status, "status", "each worker: sessions, TLS, queue, spool" },
+	{ "status", run_status, "status", "each worker, and postern-policyd: is all well?" },
 	{ "explain", run_explain, "explain DOMAIN", "where its mail goes, what each host must show, why" },
 	{ "probe", run_probe, "probe DOMAIN|HOST:PORT", "connect and look, sending no mail" },
 	{ "check-config", run_check_config, "check-config [FILE]", "is it right? (needs no posternd)" },

@@ -25,6 +25,7 @@ struct door_server {
 	struct list clients;
 	size_t count;
 	struct buf scratch; /* one frame on its way into a stream */
+	int64_t started_s;
 	bool is_checked;
 	int check;
 	char *check_words;
@@ -171,6 +172,26 @@ static int take_report(struct client *c, struct str body)
 	return 0;
 }
 
+static int take_status(struct client *c, struct str body)
+{
+	const struct door_server *server = c->server;
+	struct plan_service_counts counts;
+	if (body.length > 0 || !tlsio_stream_room(c->stream))
+		return -1;
+	plan_service_count(server->service, &counts);
+	struct door_status status = { .pid = (uint32_t)getpid(), .version = PACKAGE_VERSION,
+		.uptime_s = tlsio_loop_time_s(server->loop) - server->started_s,
+		.check = server->is_checked ? server->check : -1, .clients = server->count,
+		.plans = counts.kept, .in_flight = counts.in_flight, .asked = counts.asked,
+		.found = counts.found, .made = counts.made, .deferred = counts.deferred,
+		.refused = counts.refused };
+	str_copy(str_of(server->check_words ? server->check_words : ""), status.check_words,
+		sizeof(status.check_words));
+	door_wire_status(&c->server->scratch, &status);
+	say(c);
+	return 0;
+}
+
 /* -1: not what a client says. */
 static int take(struct client *c, const struct door_frame *frame)
 {
@@ -181,6 +202,8 @@ static int take(struct client *c, const struct door_frame *frame)
 		return -1;
 	if (frame->kind == DOOR_REPORT)
 		return take_report(c, frame->body);
+	if (frame->kind == DOOR_STATUS)
+		return take_status(c, frame->body);
 	if (frame->kind != DOOR_ASK || door_wire_read_ask(frame->body, &question, NULL) < 0)
 		return -1;
 	ask(c, frame->id, &question);
@@ -279,6 +302,7 @@ struct door_server *door_server_new(struct tlsio_loop *loop, int listen_fd,
 	struct door_server *server = mem_zero(sizeof(*server));
 	server->loop = loop;
 	server->service = service;
+	server->started_s = tlsio_loop_time_s(loop);
 	list_init(&server->clients);
 	server->listener = tlsio_listener_new(loop, listen_fd, &events, server);
 	return server;

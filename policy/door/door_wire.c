@@ -22,7 +22,7 @@ int door_wire_split(struct str bytes, size_t most, struct door_frame *ret, size_
 	if (bytes.length < 4 + length)
 		return 0;
 	unsigned kind = (unsigned char)bytes.at[4];
-	if (kind < DOOR_HELLO || kind > DOOR_FORGET)
+	if (kind < DOOR_HELLO || kind > DOOR_STATUS)
 		return err_set(err, ERR_PEER, "a frame of unknown kind %u", kind);
 	ret->kind = (enum door_kind)kind;
 	ret->id = codec_get_u32(bytes.at + 5);
@@ -126,4 +126,46 @@ int door_wire_read_self_check(struct str body, int *ret_result, char ret_words[4
 	*ret_result = (int)door_in_u8(&in, DOOR_SELF_CHECK_RESULT_MOST);
 	str_copy(str_of(door_in_text(&in, WORDS_BYTES_MOST)), ret_words, WORDS_BYTES_MOST + 1);
 	return door_in_end(&in, "a self-check", err);
+}
+
+/* ---- how it is going --------------------------------------------------------------------------------------- */
+
+void door_wire_ask_status(struct buf *into)
+{
+	struct door_out out;
+	door_out_begin(&out, into, DOOR_STATUS, 0);
+	door_out_end(&out);
+}
+
+void door_wire_status(struct buf *into, const struct door_status *s)
+{
+	struct door_out out;
+	const uint64_t numbers[] = { s->clients, s->plans, s->in_flight, s->asked, s->found, s->made,
+		s->deferred, s->refused };
+	door_out_begin(&out, into, DOOR_STATUS, 0);
+	door_out_u32(&out, s->pid);
+	door_out_line(&out, s->version, PROGRAM_BYTES_MOST - 1);
+	door_out_i64(&out, s->uptime_s);
+	door_out_u8(&out, (unsigned)(s->check + 1) & 0xff);
+	door_out_line(&out, s->check_words, WORDS_BYTES_MOST);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		door_out_i64(&out, (int64_t)numbers[i]);
+	door_out_end(&out);
+}
+
+int door_wire_read_status(struct str body, struct door_status *ret, struct err *err)
+{
+	struct door_in in = { .rest = body };
+	uint64_t *const numbers[] = { &ret->clients, &ret->plans, &ret->in_flight, &ret->asked,
+		&ret->found, &ret->made, &ret->deferred, &ret->refused };
+	ret->pid = door_in_u32(&in);
+	str_copy(str_of(door_in_text(&in, PROGRAM_BYTES_MOST - 1)), ret->version,
+		sizeof(ret->version));
+	ret->uptime_s = door_in_i64(&in);
+	ret->check = (int)door_in_u8(&in, DOOR_SELF_CHECK_RESULT_MOST + 1) - 1;
+	str_copy(str_of(door_in_text(&in, WORDS_BYTES_MOST)), ret->check_words,
+		sizeof(ret->check_words));
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		*numbers[i] = (uint64_t)door_in_i64(&in);
+	return door_in_end(&in, "a status", err);
 }

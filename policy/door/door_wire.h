@@ -31,6 +31,20 @@ enum door_kind {
 	DOOR_REPORT = 4,   /* domain, host, policy_reason: a delivery under a policy in testing mode */
 	DOOR_SELF_CHECK = 5, /* to the client, after HELLO: u8 dns_check_result, words */
 	DOOR_FORGET = 6,     /* to the client: other rules are in force, plans kept are void */
+	DOOR_STATUS = 7,     /* empty: how is it going? and the answer, door_status */
+};
+
+/* What postern-policyd says of itself. */
+struct door_status {
+	uint32_t pid;
+	char version[64];
+	int64_t uptime_s;
+	int check;	       /* enum dns_check_result; -1: not known yet */
+	char check_words[400]; /* its sentence */
+	uint64_t clients;
+	uint64_t plans, in_flight; /* kept now, being made now */
+	/* Since it lives by its resolver settings. */
+	uint64_t asked, found, made, deferred, refused;
 };
 
 struct door_frame {
@@ -52,6 +66,8 @@ void door_wire_report(struct buf *into, const char *domain, const char *host,
 	enum policy_reason reason);
 void door_wire_self_check(struct buf *into, int result, const char *words);
 void door_wire_forget(struct buf *into);
+void door_wire_ask_status(struct buf *into);
+void door_wire_status(struct buf *into, const struct door_status *status);
 
 /* Another format than ours is no error of the frame: the caller compares. */
 int door_wire_read_hello(struct str body, unsigned *ret_format, struct err *err);
@@ -59,6 +75,7 @@ int door_wire_read_hello(struct str body, unsigned *ret_format, struct err *err)
 int door_wire_read_ask(struct str body, struct policy_question *ret, struct err *err);
 int door_wire_read_report(struct str body, char ret_domain[256], char ret_host[256],
 	enum policy_reason *ret_reason, struct err *err);
+int door_wire_read_status(struct str body, struct door_status *ret, struct err *err);
 int door_wire_read_self_check(struct str body, int *ret_result, char ret_words[400], struct err *err);
 
 /* Authorities do not travel: they are named, with the SHA-256 of what they hold. */

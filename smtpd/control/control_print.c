@@ -248,3 +248,33 @@ void control_print_worker(struct buf *to, const struct control_record *w, int64_
 		number(w, "accepting") ? "" : ", NOT ACCEPTING MAIL (see the log)");
 	print_expiry(to, control_record_number(w, "certificates_expire"), now_s);
 }
+
+void control_print_policyd(struct buf *to, const struct control_record *p)
+{
+	buf_append_text(to, "policyd   ");
+	if (!str_equal(control_record_text(p, "policyd"), STR("running"))) {
+		print_field(to, p, "policyd");
+		buf_append_text(to, ": ");
+		print_field(to, p, "reason");
+		buf_append_byte(to, '\n');
+		return;
+	}
+	buf_printf(to, "pid %lld, up ", number(p, "pid"));
+	control_print_duration(to, control_record_number(p, "uptime"));
+	buf_append_text(to, ", version ");
+	print_field(to, p, "version");
+	buf_append_text(to, "\n    DNSSEC        ");
+	print_field(to, p, "dnssec_check");
+	if (control_record_text(p, "dnssec_reason").length) {
+		buf_append_text(to, ": ");
+		print_field(to, p, "dnssec_reason");
+	}
+	buf_printf(to, "\n    plans         %lld kept, %lld being made\n", number(p, "plans"),
+		number(p, "in_flight"));
+	buf_printf(to, "    questions     %lld asked, %lld answered from memory, %lld plans made, "
+		"%lld of them \"try later\"%s", number(p, "asked"), number(p, "found"),
+		number(p, "made"), number(p, "deferred"), number(p, "refused") ? ", " : "\n");
+	if (number(p, "refused"))
+		buf_printf(to, "%lld refused: too many at once\n", number(p, "refused"));
+	buf_printf(to, "    clients       %lld\n", number(p, "clients"));
+}

@@ -31,5 +31,7 @@ void control_print_queue_recipient(struct buf *to, const struct control_record *
 void control_print_show(struct buf *to, const struct control_record *record);
 /* One worker's paragraph. now_s: for what expires. */
 void control_print_worker(struct buf *to, const struct control_record *worker, int64_t now_s);
+/* postern-policyd's. */
+void control_print_policyd(struct buf *to, const struct control_record *policyd);
 
 #endif

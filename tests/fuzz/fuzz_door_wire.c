@@ -50,12 +50,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char domain[256], host[256], words[400];
 	enum policy_reason reason;
+	struct door_status status;
 	unsigned format;
 	int result;
 	if (size == 0)
 		return 0;
 	struct str body = str_from(data + 1, size - 1);
-	switch (data[0] % 6) {
+	switch (data[0] % 8) {
 	case 0:
 		read_stream(body);
 		break;
@@ -70,6 +71,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case DOOR_REPORT:
 		door_wire_read_report(body, domain, host, &reason, NULL);
+		break;
+	case DOOR_STATUS:
+		door_wire_read_status(body, &status, NULL);
 		break;
 	default:
 		door_wire_read_self_check(body, &result, words, NULL);

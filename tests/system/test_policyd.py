@@ -51,6 +51,7 @@ def it_comes_back_when_it_is_killed_and_no_worker_notices(place):
 	check(b"postern-policyd" in _greeting(path), "it greets")
 	if os.geteuid() == 0:
 		check(os.stat(f"/proc/{pid}").st_uid != 0, "it is not root")
+	check(f"policyd   pid {pid}, up " in postern.control("status"), "its status", postern.control("status"))
 	mode = os.stat(path)
 	check(stat.S_IMODE(mode.st_mode) == 0o660, "the socket's mode", oct(mode.st_mode))
 	for _ in range(2):

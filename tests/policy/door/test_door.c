@@ -1,5 +1,7 @@
 /* Client and server over a real socket, the plans played by fake_plan_service. */
+#include <pthread.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 #include "libtlsio/tlsio_listener.h"
 #include "policy/door/door_client.h"
 #include "policy/door/door_server.h"
+#include "policy/door/door_status.h"
 #include "tests/fakes/fake_plan_service.h"
 #include "tests/policy/door/make_plan.h"
 
@@ -330,6 +333,52 @@ static void reports_and_the_self_check_arrive(void **state)
 	TURN_UNTIL(h, door_client_self_check(h->client, &words) == 0);
 }
 
+/* ---- how it is going ----------------------------------------------------------------------------------------- */
+
+struct visit {
+	const char *path;
+	struct door_status status;
+	struct err err;
+	int result;
+	atomic_bool is_over;
+};
+
+static void *pay_visit(void *ctx)
+{
+	struct visit *v = ctx;
+	v->result = door_status_ask(v->path, "posternctl", 20000, &v->status, &v->err);
+	atomic_store(&v->is_over, true);
+	return NULL;
+}
+
+static void policyd_tells_how_it_is(void **state)
+{
+	struct house *h = *state;
+	struct visit v = { .path = h->path };
+	pthread_t thread;
+	assert_int_equal(door_status_ask(h->path, "posternctl", 1000, &v.status, &v.err), 1);
+	open_server(h);
+	for (int check = -1; check < 2; check++) {
+		if (check >= 0)
+			door_server_set_check(h->server, check, "what was found");
+		atomic_store(&v.is_over, false);
+		assert_int_equal(pthread_create(&thread, NULL, pay_visit, &v), 0);
+		int turns = 0;
+		while (!atomic_load(&v.is_over) && ++turns < 1000000)
+			tlsio_loop_turn(h->loop, false);
+		pthread_join(thread, NULL);
+		assert_int_equal(v.result, 0);
+		assert_int_equal(v.status.pid, getpid());
+		assert_string_equal(v.status.version, PACKAGE_VERSION);
+		assert_int_equal(v.status.check, check);
+		assert_string_equal(v.status.check_words, check >= 0 ? "what was found" : "");
+		assert_int_equal(v.status.clients, 1);
+	}
+	/* A socket that nobody serves: said after the time that was given. */
+	assert_int_equal(door_status_ask(h->path, "posternctl", 20, &v.status, &v.err), -1);
+	assert_non_null(strstr(v.err.text, "no answer in time"));
+}
+
 /* ---- strangers at the socket --------------------------------------------------------------------------------- */
 
 static int stranger(struct house *h)
@@ -510,6 +559,7 @@ int main(void)
 		DOOR_TEST(questions_in_bad_company_are_asked_one_by_one_and_answered),
 		DOOR_TEST(a_plan_with_unknown_authorities_is_a_deferral),
 		DOOR_TEST(reports_and_the_self_check_arrive),
+		DOOR_TEST(policyd_tells_how_it_is),
 		DOOR_TEST(strangers_are_thrown_out_and_others_stay),
 		DOOR_TEST(who_asks_without_reading_is_not_read_any_more),
 		DOOR_TEST(another_version_is_told_at_once),

@@ -340,6 +340,33 @@ static void reports_checks_and_greetings_come_back_equal(void **state)
 	buf_release(&frame);
 }
 
+static void a_status_comes_back_equal(void **state)
+{
+	(void)state;
+	struct err err;
+	struct buf frame = { 0 }, again = { 0 };
+	struct door_status back, said = { .pid = 4711, .version = "1.2.3", .uptime_s = 99, .check = 2,
+		.check_words = "no answer", .clients = 1, .plans = 2, .in_flight = 3, .asked = 4,
+		.found = UINT64_C(1) << 40, .made = 6, .deferred = 7, .refused = 8 };
+	for (said.check = -1; said.check <= DOOR_SELF_CHECK_RESULT_MOST; said.check++) {
+		buf_clear(&frame);
+		buf_clear(&again);
+		door_wire_status(&frame, &said);
+		struct str body = body_of(&frame, DOOR_STATUS, 0);
+		assert_int_equal(door_wire_read_status(body, &back, &err), 0);
+		assert_int_equal(back.check, said.check);
+		assert_string_equal(back.version, "1.2.3");
+		assert_string_equal(back.check_words, "no answer");
+		assert_int_equal(back.found, UINT64_C(1) << 40);
+		door_wire_status(&again, &back);
+		assert_true(str_equal(buf_str(&frame), buf_str(&again)));
+		for (size_t i = 0; i < body.length; i++)
+			assert_int_equal(door_wire_read_status(str_head(body, i), &back, &err), -1);
+	}
+	buf_release(&frame);
+	buf_release(&again);
+}
+
 static void frames_are_split_at_any_byte_and_within_limits(void **state)
 {
 	(void)state;
@@ -354,7 +381,7 @@ static void frames_are_split_at_any_byte_and_within_limits(void **state)
 	assert_int_equal(
 		door_wire_split(buf_str(&frame), frame.length - 5, &f, &used, &err), -1);
 	assert_int_equal(err.kind, ERR_LIMIT);
-	frame.data[frame.head + 4] = DOOR_FORGET + 1;
+	frame.data[frame.head + 4] = DOOR_STATUS + 1;
 	assert_int_equal(door_wire_split(buf_str(&frame), 4096, &f, &used, &err), -1);
 	frame.data[frame.head + 4] = 0;
 	assert_int_equal(door_wire_split(buf_str(&frame), 4096, &f, &used, &err), -1);
@@ -377,6 +404,7 @@ int main(void)
 		cmocka_unit_test(a_question_comes_back_equal),
 		cmocka_unit_test(questions_with_wild_names_are_refused),
 		cmocka_unit_test(reports_checks_and_greetings_come_back_equal),
+		cmocka_unit_test(a_status_comes_back_equal),
 		cmocka_unit_test(frames_are_split_at_any_byte_and_within_limits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,6 +146,46 @@ static void a_worker_tells_what_is_wrong_with_it(void **state)
 	buf_release(&b);
 }
 
+static void policyd_says_whether_it_is_there(void **state)
+{
+	(void)state;
+	struct control_reader r = { 0 };
+	struct buf b = { 0 };
+	control_put_begin(&b, "policyd");
+	control_put_text(&b, "policyd", STR("running"));
+	control_put_number(&b, "pid", 7);
+	control_put_number(&b, "uptime", 720);
+	control_put_text(&b, "version", STR("1.0"));
+	control_put_text(&b, "dnssec_check", STR("not-validating"));
+	control_put_text(&b, "dnssec_reason", STR("a \x1b[31mbogus name was believed"));
+	control_put_number(&b, "plans", 12);
+	control_put_number(&b, "asked", 40);
+	control_put_number(&b, "found", 28);
+	control_put_number(&b, "made", 12);
+	control_put_number(&b, "clients", 2);
+	control_put_end(&b);
+	read_record(&r, &b);
+	control_print_policyd(&b, &r.record);
+	assert_string_equal(buf_text(&b), "policyd   pid 7, up 12m, version 1.0\n"
+		"    DNSSEC        not-validating: a ?[31mbogus name was believed\n"
+		"    plans         12 kept, 0 being made\n"
+		"    questions     40 asked, 28 answered from memory, 12 plans made, 0 of them \"try "
+		"later\"\n"
+		"    clients       2\n");
+	control_reader_clear(&r);
+	buf_clear(&b);
+	control_put_begin(&b, "policyd");
+	control_put_text(&b, "policyd", STR("unreachable"));
+	control_put_text(&b, "reason", STR("/run/policyd.sock: no answer in time"));
+	control_put_end(&b);
+	read_record(&r, &b);
+	control_print_policyd(&b, &r.record);
+	assert_string_equal(
+		buf_text(&b), "policyd   unreachable: /run/policyd.sock: no answer in time\n");
+	control_reader_clear(&r);
+	buf_release(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +194,7 @@ int main(void)
 		cmocka_unit_test(json_is_always_valid),
 		cmocka_unit_test(the_queue_reads_as_a_table),
 		cmocka_unit_test(a_worker_tells_what_is_wrong_with_it),
+		cmocka_unit_test(policyd_says_whether_it_is_there),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
