@@ -197,6 +197,7 @@ static void tell_stuck(struct spool *spool)
 static bool is_restless(const struct spool *spool)
 {
 	return spool->lost.count || spool->has_no_segment || spool->log.is_stuck ||
+	       spool->is_review_put_off ||
 	       (!spool->is_broken && (spool_log_is_dirty(&spool->log) ||
 					     spool_log_wants_mark(&spool->log)));
 }
@@ -226,6 +227,9 @@ static void on_tick(void *ctx)
 	spool_segments_retry(&spool->segments);
 	if (spool->has_no_segment || spool->log.is_stuck)
 		spool_segments_prepare(&spool->segments);
+	if (spool->is_review_put_off)
+		spool->segments.needs_review = true;
+	spool->is_review_put_off = false;
 	spool_log_flush(log, NULL);
 	if (spool_log_is_dirty(log))
 		begin_sync(spool);

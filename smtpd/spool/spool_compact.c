@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libtlsio/base/codec.h"
 #include "libtlsio/base/mem.h"
 
 enum {
@@ -16,6 +17,7 @@ enum {
 	SPARE_SEGMENTS = 2,  /* dead bytes that are not worth any copying */
 	REST_SEGMENTS = 4,   /* written, before one that could not be emptied is tried again */
 	DONE_BYTES = SPOOL_RECORD_HEADER_BYTES,
+	FAILURES_MOST = 10,
 };
 
 /* A message on its way to the end of the log. */
@@ -42,6 +44,7 @@ struct spool_compact {
 	uint64_t *folds; /* ids to be written anew where their chunks stay */
 	size_t fold_count;
 	size_t fold_room;
+	unsigned failures; /* to say which segments go, in a row */
 };
 
 static void start_timer(struct spool_compact *compact)
@@ -352,22 +355,58 @@ static void prune_graves(struct spool *spool, struct spool_segment *segment)
 	segment->grave_count = keep;
 }
 
-/* True: given back, or waiting for the log to be durable; nothing to be copied. */
-static bool give_back(struct spool *spool, struct spool_segment *segment)
+/* True: given back, or waiting for the log to be durable; nothing to be copied. `dead` gets the number
+ * of one that is new among the dead. */
+static bool give_back(struct spool *spool, struct spool_segment *segment, struct buf *dead)
 {
 	if (segment->live_bytes)
 		return false;
 	prune_graves(spool, segment);
 	if (segment->grave_count)
 		return false;
-	if (segment->release_after.segment == 0)
-		segment->release_after = spool_log_end(&spool->log);
+	if (segment->release_after.segment == 0) {
+		codec_put_u32(buf_reserve(dead, sizeof(uint32_t)), segment->number);
+		buf_added(dead, sizeof(uint32_t));
+		return true;
+	}
 	if (!spool_position_is_before(spool->log.durable, segment->release_after) ||
 		(!spool_log_is_dirty(&spool->log) && !spool->log.is_syncing))
 		spool_segments_release(&spool->segments, segment);
 	else
 		spool->segments.needs_review = true; /* after the next sync */
 	return true;
+}
+
+static void set_release_after(struct spool *spool, struct str numbers, struct spool_position at)
+{
+	for (size_t i = 0; i < numbers.length; i += sizeof(uint32_t))
+		spool_segments_find(&spool->segments, codec_get_u32(numbers.at + i))
+			->release_after = at;
+}
+
+static int append_given_back(struct spool *spool, struct str numbers)
+{
+	if (spool_log_reserve(&spool->log, numbers.length, NULL) < 0)
+		return -1;
+	spool_log_append(&spool->log, SPOOL_RECORD_GIVEN_BACK, 0, &numbers, 1);
+	return spool_log_flush(&spool->log, NULL);
+}
+
+/* The log says first which segments go (spool_inventory.h). Where it cannot, that is tried again for
+ * some seconds; then they go untold: on a full disk there may be no other way to get room. */
+static void announce(struct spool *spool, struct str numbers)
+{
+	struct spool_compact *compact = spool->compact;
+	/* set before, too: should a new segment begin, it says what there is besides them */
+	set_release_after(spool, numbers, spool_log_end(&spool->log));
+	if (append_given_back(spool, numbers) == 0 || ++compact->failures > FAILURES_MOST) {
+		compact->failures = 0;
+		set_release_after(spool, numbers, spool_log_end(&spool->log));
+		spool->segments.needs_review = true; /* after the next sync */
+		return;
+	}
+	set_release_after(spool, numbers, (struct spool_position){ 0 });
+	spool->is_review_put_off = true;
 }
 
 struct choice {
@@ -397,13 +436,17 @@ void spool_compact_review(struct spool *spool)
 		return;
 	set->needs_review = false;
 	struct choice choice = { 0 };
+	struct buf dead = { 0 };
 	uint32_t active = spool->log.active->number;
 	LIST_EACH(node, &set->in_order) {
 		struct spool_segment *segment = LIST_OWNER(node, struct spool_segment, link);
 		if (is_idle(segment) && segment->number != compact->victim &&
-			!give_back(spool, segment))
+			!give_back(spool, segment, &dead))
 			consider(&choice, segment, active);
 	}
+	if (dead.length)
+		announce(spool, buf_str(&dead));
+	buf_release(&dead);
 	if (compact->victim || !choice.best)
 		return;
 	bool is_nearly_free = choice.best->live_bytes == 0 &&

@@ -13,6 +13,7 @@
 #include "smtpd/spool/spool_disk.h"
 #include "smtpd/spool/spool_helper.h"
 #include "smtpd/spool/spool_index.h"
+#include "smtpd/spool/spool_inventory.h"
 #include "smtpd/spool/spool_log.h"
 #include "smtpd/spool/spool_segment.h"
 
@@ -73,6 +74,7 @@ struct spool {
 	bool is_full;	/* free space below the minimum, as of space_checked_ms */
 	bool has_no_segment; /* the last try to make one failed */
 	bool is_stuck_told;
+	bool is_review_put_off; /* until the next tick: spool_compact.c */
 	int64_t space_checked_ms;
 	struct err troubles[SPOOL_TROUBLES_MOST]; /* to be told at the end of this turn */
 	unsigned trouble_count;
@@ -125,6 +127,26 @@ void spool_change_done(
 	struct spool *spool, uint64_t id, uint32_t first_segment, uint32_t last_segment);
 /* Message leaves the index; what it needed is needed no more. */
 void spool_change_bury(struct spool *spool, struct spool_message *message);
+
+/* ---- spool_replay.c -------------------------------------------------------------------------- */
+
+struct spool_hole {
+	uint32_t segment;
+	uint32_t from;
+	uint32_t to;
+};
+/* What the records of the log, read in order, come to, besides the index. */
+struct spool_replaying {
+	struct spool *spool;
+	struct spool_hole *holes;
+	size_t hole_count;
+	struct spool_inventory inventory;
+	struct arena arena;
+};
+/* Troubles are told by the spool's event. */
+void spool_replay_record(struct spool_replaying *replaying, struct spool_position at,
+	const struct spool_scan_found *found);
+void spool_replay_clear(struct spool_replaying *replaying);
 
 /* ---- spool_load.c ---------------------------------------------------------------------------- */
 

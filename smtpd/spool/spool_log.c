@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "libtlsio/base/mem.h"
+#include "smtpd/spool/spool_inventory.h"
 
 enum {
 	FLUSH_BYTES = 256 * 1024, /* written at once when so much has gathered */
@@ -110,9 +111,31 @@ int spool_log_flush(struct spool_log *log, struct err *err)
 	return -1;
 }
 
+static bool fits(const struct spool_log *log, uint64_t bytes)
+{
+	const struct spool_segment *active = log->active;
+	if (!active)
+		return false;
+	uint64_t mark = log->pending.length ? 0 : MARK_RECORD_BYTES;
+	return active->end + log->pending.length + mark + bytes + END_BYTES <= active->size_bytes;
+}
+
+/* A segment begins with what there is besides it; where that takes much of it, without. */
+static void append_inventory(struct spool_log *log, uint64_t bytes)
+{
+	struct buf numbers = { 0 };
+	spool_inventory_format(log->segments, &numbers);
+	struct str payload = buf_str(&numbers);
+	uint32_t record = spool_record_bytes((uint32_t)payload.length);
+	if (record <= log->active->size_bytes / 16 && fits(log, bytes + record))
+		spool_log_append(log, SPOOL_RECORD_IN_USE, 0, &payload, 1);
+	buf_release(&numbers);
+}
+
 /* On to the next segment. The old one gets its END first: without, recovery could not tell
- * where it ends, so the log stays where it is until that is written. */
-static int roll(struct spool_log *log, struct err *err)
+ * where it ends, so the log stays where it is until that is written. bytes: of the record that is
+ * to find room there. */
+static int roll(struct spool_log *log, uint64_t bytes, struct err *err)
 {
 	struct spool_segment *next = spool_segments_take(log->segments, err);
 	log->is_stuck = !next;
@@ -130,6 +153,7 @@ static int roll(struct spool_log *log, struct err *err)
 	}
 	log->active = next;
 	log->zero_until = 0;
+	append_inventory(log, bytes);
 	return 0;
 }
 
@@ -138,16 +162,7 @@ void spool_log_prefer_filled(struct spool_log *log)
 	const struct spool_segment *active = log->active;
 	if (active && !active->is_filled && active->end < active->size_bytes / 2 &&
 		spool_segments_is_ready(log->segments))
-		roll(log, NULL);
-}
-
-static bool fits(const struct spool_log *log, uint64_t bytes)
-{
-	const struct spool_segment *active = log->active;
-	if (!active)
-		return false;
-	uint64_t mark = log->pending.length ? 0 : MARK_RECORD_BYTES;
-	return active->end + log->pending.length + mark + bytes + END_BYTES <= active->size_bytes;
+		roll(log, 0, NULL);
 }
 
 int spool_log_reserve(struct spool_log *log, size_t length, struct err *err)
@@ -160,7 +175,8 @@ int spool_log_reserve(struct spool_log *log, size_t length, struct err *err)
 			"%zu bytes of sender and recipients do not fit into a segment", length);
 	if (log->pending.length >= FLUSH_BYTES && spool_log_flush(log, err) < 0)
 		return -1;
-	return fits(log, spool_record_bytes((uint32_t)length)) ? 0 : roll(log, err);
+	uint64_t bytes = spool_record_bytes((uint32_t)length);
+	return fits(log, bytes) ? 0 : roll(log, bytes, err);
 }
 
 int spool_log_reserve_refusable(struct spool_log *log, size_t length, struct err *err)

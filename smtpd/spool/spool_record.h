@@ -33,6 +33,9 @@ enum spool_record_type {
 	SPOOL_RECORD_SETTLE = 4, /* some recipients' new states */
 	SPOOL_RECORD_DONE = 5,	 /* the message is gone */
 	SPOOL_RECORD_END = 6,	 /* nothing follows in this segment */
+	/* of the segments themselves: spool_inventory.h */
+	SPOOL_RECORD_IN_USE = 7,     /* all there are; begins a segment */
+	SPOOL_RECORD_GIVEN_BACK = 8, /* some go, when this is durable */
 };
 
 /* A place in the log; segment 0 = nowhere. */
@@ -48,7 +51,7 @@ static inline bool spool_position_is_before(struct spool_position a, struct spoo
 struct spool_record {
 	uint8_t type;
 	uint32_t length; /* of the payload */
-	uint64_t id;	 /* of the message; 0 in MARK and END */
+	uint64_t id;	 /* of the message; 0 where it is about none */
 	uint64_t salt;
 	uint32_t payload_crc;
 };

@@ -6,31 +6,18 @@
 #include "libtlsio/base/mem.h"
 #include "smtpd/spool/spool_recover.h"
 
-struct hole {
-	uint32_t segment;
-	uint32_t from;
-	uint32_t to;
-};
-
-struct replay {
-	struct spool *spool;
-	struct hole *holes;
-	size_t hole_count;
-	struct arena arena;
-};
-
 static void tell(struct spool *spool, const struct err *err)
 {
 	spool->events->on_trouble(spool->ctx, err);
 }
 
-static bool is_lost(const struct replay *replay, const struct spool_chunk *chunk)
+static bool is_lost(const struct spool_replaying *replay, const struct spool_chunk *chunk)
 {
 	const struct spool_segments *set = &replay->spool->segments;
 	if (!spool_segments_find(set, chunk->at.segment))
 		return true;
 	for (size_t i = 0; i < replay->hole_count; i++) {
-		const struct hole *hole = &replay->holes[i];
+		const struct spool_hole *hole = &replay->holes[i];
 		if (hole->segment == chunk->at.segment && chunk->at.offset >= hole->from &&
 			chunk->at.offset < hole->to)
 			return true;
@@ -65,7 +52,7 @@ static struct spool_message *start_message(struct spool *spool, uint64_t id, uin
 	return message;
 }
 
-static void on_commit(struct replay *replay, struct spool_position at,
+static void on_commit(struct spool_replaying *replay, struct spool_position at,
 	const struct spool_scan_found *found)
 {
 	struct spool *spool = replay->spool;
@@ -102,7 +89,7 @@ static void on_commit(struct replay *replay, struct spool_position at,
 	tell(spool, &err);
 }
 
-static void on_settle(struct replay *replay, struct spool_position at,
+static void on_settle(struct spool_replaying *replay, struct spool_position at,
 	const struct spool_scan_found *found)
 {
 	struct spool *spool = replay->spool;
@@ -125,7 +112,7 @@ static void on_settle(struct replay *replay, struct spool_position at,
 	spool_segment_add_id(spool_segments_find(&spool->segments, at.segment), message->id);
 }
 
-static void on_done(struct replay *replay, struct spool_position at,
+static void on_done(struct spool_replaying *replay, struct spool_position at,
 	const struct spool_scan_found *found)
 {
 	struct spool *spool = replay->spool;
@@ -142,35 +129,42 @@ static void on_done(struct replay *replay, struct spool_position at,
 			spool_segments_find(&spool->segments, at.segment), &grave);
 }
 
-static void on_record(void *ctx, struct spool_position at, const struct spool_scan_found *found)
+void spool_replay_record(struct spool_replaying *replay, struct spool_position at,
+	const struct spool_scan_found *found)
 {
 	switch (found->record.type) {
 	case SPOOL_RECORD_COMMIT:
-		on_commit(ctx, at, found);
+		on_commit(replay, at, found);
 		break;
 	case SPOOL_RECORD_SETTLE:
-		on_settle(ctx, at, found);
+		on_settle(replay, at, found);
 		break;
 	case SPOOL_RECORD_DONE:
-		on_done(ctx, at, found);
+		on_done(replay, at, found);
 		break;
 	default: /* chunks count when their commit comes */
+		spool_inventory_take(&replay->inventory, at, found);
 		break;
 	}
+}
+
+static void on_record(void *ctx, struct spool_position at, const struct spool_scan_found *found)
+{
+	spool_replay_record(ctx, at, found);
 }
 
 static void on_damage(void *ctx, uint32_t segment, uint32_t from, uint32_t to,
 	const struct err *err)
 {
-	struct replay *replay = ctx;
+	struct spool_replaying *replay = ctx;
 	replay->holes = mem_resize_array(
-		replay->holes, replay->hole_count + 1, sizeof(struct hole));
-	replay->holes[replay->hole_count++] = (struct hole){ segment, from, to };
+		replay->holes, replay->hole_count + 1, sizeof(struct spool_hole));
+	replay->holes[replay->hole_count++] = (struct spool_hole){ segment, from, to };
 	tell(replay->spool, err);
 }
 
 /* The sender hears of it in the end: relay cannot read it, and gives up in time. */
-static void check_chunks(const struct replay *replay, const struct spool_loaded *loaded)
+static void check_chunks(const struct spool_replaying *replay, const struct spool_loaded *loaded)
 {
 	uint32_t lost = 0;
 	for (uint32_t i = 0; i < loaded->head.chunk_count; i++) {
@@ -187,7 +181,7 @@ static void check_chunks(const struct replay *replay, const struct spool_loaded 
 	}
 }
 
-static void tell_messages(struct replay *replay)
+static void tell_messages(struct spool_replaying *replay)
 {
 	struct spool *spool = replay->spool;
 	struct spool_message *message;
@@ -209,10 +203,32 @@ static void tell_messages(struct replay *replay)
 	}
 }
 
+/* Whatever was only in it has left no other trace. */
+static void tell_missing(struct spool_replaying *replay)
+{
+	struct spool *spool = replay->spool;
+	uint32_t number = 0;
+	while ((number = spool_inventory_missing(&replay->inventory, &spool->segments, number))) {
+		struct err err;
+		err_set(&err, ERR_SYSTEM,
+			"segment %08x in %s is missing: it was in use when segment %08x began, and "
+			"has not been given back since; the mail in it is lost",
+			(unsigned)number, spool->directory, (unsigned)replay->inventory.told_by);
+		tell(spool, &err);
+	}
+}
+
+void spool_replay_clear(struct spool_replaying *replay)
+{
+	free(replay->holes);
+	spool_inventory_clear(&replay->inventory);
+	arena_clear(&replay->arena);
+}
+
 int spool_replay(struct spool *spool, struct err *err)
 {
 	static const struct spool_walk_events events = { on_record, on_damage };
-	struct replay replay = { .spool = spool };
+	struct spool_replaying replay = { .spool = spool };
 	struct spool_recovered recovered = { 0 };
 	bool is_new = false;
 	int result = spool_segments_load(&spool->segments, err);
@@ -224,9 +240,9 @@ int spool_replay(struct spool *spool, struct err *err)
 		spool->next_id = recovered.next_id;
 		spool->log.durable = recovered.end;
 		spool_start_log(spool, is_new);
+		tell_missing(&replay);
 		tell_messages(&replay);
 	}
-	free(replay.holes);
-	arena_clear(&replay.arena);
+	spool_replay_clear(&replay);
 	return result;
 }
