@@ -91,7 +91,7 @@ static void look(struct combination *c, const struct policy_combine *from,
 	c->host = host;
 	c->rule = rule->requirement;
 	c->dane = rule->uses_dane ? from->dane.state : POLICY_DANE_NOT_ASKED;
-	c->sts = rule->uses_sts && from->is_by_mx ? from->sts.mode : POLICY_STS_NONE;
+	c->sts = rule->uses_sts ? from->sts.mode : POLICY_STS_NONE;
 	c->rule_kind = rule_kind(rule);
 	c->sts_kind = sts_kind(c->sts, from->sts.is_mx_named);
 	c->mx_kind = is_secure ? MX_SECURE : MX_INSECURE;
@@ -373,7 +373,7 @@ static void add_lost_sts(const struct combination *c, struct policy_plan *plan)
 {
 	const struct policy_sts_finding *sts = &c->from->sts;
 	const char *why = NULL;
-	if (sts->mode == POLICY_STS_NONE || !c->from->is_by_mx)
+	if (sts->mode == POLICY_STS_NONE)
 		return;
 	if (!c->from->rule->uses_sts)
 		why = why_ignored(c);

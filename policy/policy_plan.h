@@ -26,7 +26,7 @@ enum {
 /* What is asked: by whom mail of rule_domain is taken. */
 enum policy_question_kind {
 	POLICY_BY_MX,	/* the MX hosts of next_hop (RFC 5321 5.1); MTA-STS policy of next_hop */
-	POLICY_BY_HOST, /* next_hop itself is the host ("smtp host:port"); no MTA-STS */
+	POLICY_BY_HOST, /* next_hop itself is the host ("smtp host:port"), and the MTA-STS domain if a name */
 };
 struct policy_question {
 	enum policy_question_kind kind;

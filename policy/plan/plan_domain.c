@@ -413,7 +413,7 @@ static void make(struct plan_domain *d)
 		for (size_t i = 0; i < d->host_count; i++)
 			plan_evidence_copy(d->plan, d->hosts[i]->notes);
 	}
-	if (d->wants_evidence && d->kind == POLICY_BY_MX) {
+	if (d->wants_evidence) {
 		plan_evidence_sts(d->plan, d->next_hop, d->has_sts ? &d->sts : NULL,
 			d->sts_why_not ? d->sts_why_not : "there is no host to send to",
 			now_s);
@@ -498,6 +498,7 @@ static void start(struct plan_domain *d, const char *next_hop)
 		d->next_hop = mem_dup(name);
 		if (d->kind == POLICY_BY_HOST) {
 			add_alone(d);
+			start_sts(d); /* its name is the policy domain (M5) */
 			return;
 		}
 		d->mx = dns_ask(d->means->dns, name, DNS_MX, on_mx, d);

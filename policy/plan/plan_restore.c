@@ -22,7 +22,7 @@ static bool is_of_known_policy(const struct policy_plan *plan, const struct poli
 	struct sts *sts)
 {
 	struct sts_policy *policy = NULL;
-	if (sts && rule->uses_sts && plan->whole->is_by_mx)
+	if (sts && rule->uses_sts)
 		policy = sts_known(sts, plan->next_hop);
 	bool is_same = plan_whole_is_of(plan->whole, policy);
 	sts_policy_unref(&policy);

@@ -117,7 +117,7 @@ struct policy_plan_whole *plan_whole_new(const struct plan_whole_facts *f)
 	w->is_mx_proven = f->is_mx_secure || !f->is_by_mx;
 	for (size_t i = 0; i < f->host_count; i++)
 		count_host(w, f->hosts[i]);
-	if (!f->is_by_mx || !f->sts || !f->rule->uses_sts)
+	if (!f->sts || !f->rule->uses_sts)
 		return w;
 	struct sts_policy *policy = NULL;
 	if (!f->has_policy)

@@ -78,7 +78,9 @@ void relay_report_testing(const struct relay_job *job, const struct relay_connec
 {
 	const struct relay_planner *planner = job->planner;
 	struct policy_judgement j = { .reason = job->hop->testing_reason };
-	const char *domain = job->destination->domain;
+	/* A host that the route names is the policy's domain itself. */
+	const char *domain = job->destination->by_mx ? job->destination->domain
+						     : job->destination->host;
 	struct log_line l;
 	if (!job->hop->testing && j.reason == POLICY_REASON_NONE)
 		return;

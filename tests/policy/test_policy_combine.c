@@ -505,8 +505,8 @@ static void the_rules_pins_stand_beside_dane_and_before_mta_sts(void **state)
 	}
 }
 
-/* "smtp host:port": the operator named the host, so nothing need prove the MX set, and a policy for
- * MX hosts says nothing. */
+/* "smtp host:port": the operator named the host, so nothing need prove the MX set; it is its own
+ * policy's only candidate. */
 static void a_host_by_name_needs_no_mx(void **state)
 {
 	(void)state;
@@ -518,6 +518,11 @@ static void a_host_by_name_needs_no_mx(void **state)
 	assert_true(h.host->is_domain_proven);
 	end(&h);
 	set_hop(&h, POLICY_LEVEL_VERIFY, POLICY_DANE_ABSENT, STS_ENFORCE_UNNAMED, false);
+	h.from.is_by_mx = false;
+	assert_null(decide(&h));
+	assert_int_equal(h.host->reason, POLICY_REASON_VALIDATION_FAILURE);
+	end(&h);
+	set_hop(&h, POLICY_LEVEL_VERIFY, POLICY_DANE_ABSENT, STS_NOTHING, false);
 	h.from.is_by_mx = false;
 	assert_int_equal(decide(&h)->level, POLICY_LEVEL_VERIFY);
 	assert_int_equal(h.host->requirement->name_count, 0);

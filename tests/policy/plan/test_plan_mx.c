@@ -367,7 +367,7 @@ static void a_smart_host_that_is_not_there_sends_no_mail_back(void **state)
 	assert_int_equal(world_plan_for(&w, &question)->state, POLICY_PLAN_DEFER);
 }
 
-static void by_host_asks_no_mx_and_no_policy(void **state)
+static void by_host_asks_no_mx_and_the_policy_of_the_host(void **state)
 {
 	struct policy_question question = { .kind = POLICY_BY_HOST, .rule_domain = "example.org",
 		.next_hop = "smart.example", .port = 587 };
@@ -380,7 +380,7 @@ static void by_host_asks_no_mx_and_no_policy(void **state)
 	assert_int_equal(plan->hosts[0].addresses[0].port, 587);
 	assert_int_equal(plan->hosts[0].requirement->level, POLICY_LEVEL_DANE);
 	assert_int_equal(fake_dns_count(w.dns, "smart.example", DNS_MX), 0);
-	assert_int_equal(fake_sts_asked(w.sts, "smart.example"), 0);
+	assert_int_equal(fake_sts_asked(w.sts, "smart.example"), 1);
 	assert_int_equal(fake_sts_asked(w.sts, "example.org"), 0);
 }
 
@@ -429,7 +429,7 @@ int main(void)
 		TEST(D6_an_implicit_mx_that_cannot_be_looked_up_is_no_missing_domain),
 		TEST(N4_an_mx_record_that_names_an_address_is_out),
 		TEST(a_smart_host_that_is_not_there_sends_no_mail_back),
-		TEST(by_host_asks_no_mx_and_no_policy),
+		TEST(by_host_asks_no_mx_and_the_policy_of_the_host),
 		TEST(names_that_are_none_are_refused_in_words),
 		TEST(names_are_asked_in_their_one_form),
 	};

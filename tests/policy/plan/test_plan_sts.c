@@ -65,6 +65,28 @@ static void M5_a_smart_hosts_domain_has_its_own_policy(void **state)
 	assert_int_equal(fake_sts_asked(w.sts, "else.example"), 0);
 }
 
+static void M5_a_smart_host_by_name_is_its_own_policy_domain(void **state)
+{
+	struct policy_question question = { .kind = POLICY_BY_HOST, .rule_domain = "else.example",
+		.next_hop = HOST, .port = 587 };
+	(void)state;
+	fake_sts_set_policy(w.sts, DOMAIN, ENFORCE("nobody.example"));
+	fake_sts_set_policy(w.sts, HOST, ENFORCE(HOST));
+	const struct policy_plan *plan = world_plan_for(&w, &question);
+	assert_int_equal(plan->hosts[0].requirement->level, POLICY_LEVEL_VERIFY);
+	assert_int_equal(plan->hosts[0].requirement->origin, POLICY_ORIGIN_STS);
+	assert_string_equal(plan->hosts[0].requirement->names[0], HOST);
+	assert_int_equal(fake_sts_asked(w.sts, DOMAIN), 0); /* never the parent's */
+	plan_service_forget(w.service, HOST);
+	fake_sts_set_policy(w.sts, HOST, ENFORCE("other.example"));
+	plan = world_plan_for(&w, &question);
+	assert_null(plan->hosts[0].requirement);
+	assert_int_equal(plan->hosts[0].reason, POLICY_REASON_VALIDATION_FAILURE);
+	question.next_hop = "192.0.2.7";
+	world_plan_for(&w, &question);
+	assert_int_equal(fake_sts_asked(w.sts, "192.0.2.7"), 0);
+}
+
 static void M5_an_address_has_no_policy(void **state)
 {
 	(void)state;
@@ -323,6 +345,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(M5_the_policy_is_that_of_the_recipients_domain),
 		TEST(M5_a_smart_hosts_domain_has_its_own_policy),
+		TEST(M5_a_smart_host_by_name_is_its_own_policy_domain),
 		TEST(M5_an_address_has_no_policy),
 		TEST(M14_the_name_matched_is_the_mx_records_own),
 		TEST(M16_enforce_closes_the_host_and_the_next_goes_on),

@@ -193,7 +193,7 @@ static void a_host_by_name_is_as_good_as_proven(void **state)
 	fake_sts_set_policy(w.sts, DOMAIN, ENFORCE);
 	const struct policy_plan_whole *whole = world_plan_for(&w, &question)->whole;
 	assert_true(whole->is_mx_known && whole->is_mx_proven && !whole->is_by_mx);
-	assert_int_equal(whole->sts_mode, POLICY_STS_NONE);
+	assert_int_equal(whole->sts_mode, POLICY_STS_ENFORCE);
 	assert_int_equal(whole->plain_hosts, 1);
 }
 
