@@ -84,20 +84,21 @@ void policy_inbound_facts_of_peer(const struct netaddr *client, const struct tls
 	ret->version = peer->version;
 	ret->cipher = str_of(peer->suite);
 	ret->bits = cipher ? cipher->bits : 0;
-	if (peer->chain_count == 0)
+	if (peer->chain_count == 0) {
 		ret->certificate = POLICY_INBOUND_CERTIFICATE_NONE;
-	else
+	} else {
+		ret->key_sha256 = peer->chain[0].spki_sha256;
 		ret->certificate = peer->chain_faults == 0 ? POLICY_INBOUND_CERTIFICATE_VERIFIED
 							   : POLICY_INBOUND_CERTIFICATE_UNVERIFIED;
+	}
 }
 
 /* TLS has made sure that the peer holds the leaf's key, whoever signed the certificate. */
 bool policy_inbound_shows_key(const struct policy_inbound_facts *facts,
 	const struct policy_pin *pins, size_t count)
 {
-	const struct tlsio_peer *peer = facts->peer;
-	for (size_t i = 0; peer && peer->chain_count && i < count; i++) {
-		if (memcmp(peer->chain[0].spki_sha256, pins[i].spki_sha256, 32) == 0)
+	for (size_t i = 0; facts->key_sha256 && i < count; i++) {
+		if (memcmp(facts->key_sha256, pins[i].spki_sha256, 32) == 0)
 			return true;
 	}
 	return false;
@@ -164,6 +165,11 @@ static bool refuse_certificate(const struct policy_inbound_demand *d,
 	const struct policy_inbound_facts *f, const char *whose, struct policy_inbound_refusal *ret)
 {
 	char faults[120];
+	if (d->pin_count && f->key_fault.length) {
+		str_copy(f->key_fault, faults, sizeof(faults));
+		return refuse(ret, 554, "5.7.1",
+			"Our rule for %s demands a client certificate by its key: %s", whose, faults);
+	}
 	switch (f->certificate) {
 	case POLICY_INBOUND_CERTIFICATE_NONE:
 		return refuse(ret, 554, "5.7.1",

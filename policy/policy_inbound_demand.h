@@ -1,14 +1,15 @@
 /* policy_inbound_demand: what one inbound rule demands of a session, and whether it is met. Pure.
  *
  * For:     policy_inbound, which finds the rules that hold.
- * Facts:   what a door knows of a session: posternd all of it (policy_inbound_facts_of_peer), a milter what
- *          the MTA in front tells. What a door does not know is never taken for granted.
+ * Facts:   what a door knows of a session: posternd all of it (policy_inbound_facts_of_peer), a milter or a
+ *          policy service what the MTA in front tells. What a door does not know is never taken for granted.
  */
 #ifndef POLICY_POLICY_INBOUND_DEMAND_H
 #define POLICY_POLICY_INBOUND_DEMAND_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "libtlsio/base/netaddr.h"
 #include "libtlsio/base/str.h"
@@ -38,7 +39,7 @@ struct policy_inbound_demand {
 	/* One of the names (CA-verified) or one of the pins (the leaf's key); with neither given
 	 * any CA-verified certificate. */
 	bool requires_certificate;
-	char **names;			/* SAN dNSNames, any of; at a milter the common name */
+	char **names;			/* SAN dNSNames, any of; behind an MTA the common name */
 	size_t name_count;
 	struct policy_pin *pins;
 	size_t pin_count;
@@ -74,8 +75,11 @@ struct policy_inbound_facts {
 	enum policy_inbound_certificate certificate;
 	struct str certificate_fault; /* why it proves nothing, for the reply; may be empty */
 	struct str common_name; /* of a verified certificate, from a door that sees no other name */
-	const struct tlsio_peer *peer; /* the chain itself, where the door has it: names and keys are
-					  then taken from there; NULL otherwise */
+	const uint8_t *key_sha256; /* of the certificate's key, 32 bytes: who shows a certificate holds its
+				      key, whoever signed it; NULL: none, or the door cannot tell */
+	struct str key_fault; /* why the door cannot tell, for the reply; may be empty */
+	const struct tlsio_peer *peer; /* the chain itself, where the door has it: names are then taken
+					  from there; NULL otherwise */
 	enum policy_inbound_mode default_mode; /* what the door does where a rule says nothing */
 };
 

@@ -385,6 +385,46 @@ static void a_server_of_ours_knows_its_ciphers(void **state)
 	}
 }
 
+/* Postfix tells of the key what it is, and of the certificate only whether it was verified. */
+static void a_key_is_enough_where_a_door_sees_no_chain(void **state)
+{
+	(void)state;
+	struct policy_inbound *p = policy_inbound_new();
+	struct policy_pin pin = client_pin;
+	struct policy_inbound_demand d = { .requires_certificate = true, .pins = &pin, .pin_count = 1 };
+	struct policy_inbound_refusal no;
+	uint8_t other[32] = { 1 };
+	struct policy_inbound_facts f = { .has_tls = true, .version = TLSIO_TLS13,
+		.certificate = POLICY_INBOUND_CERTIFICATE_UNVERIFIED, .key_sha256 = pin.spki_sha256,
+		.certificate_fault = STR("nobody signed it") };
+	policy_inbound_add_sender_domain(p, STR("*"), &d, NULL);
+	assert_true(policy_inbound_may_send(p, &f, STR("x.example"), &no));
+	f.key_sha256 = other;
+	assert_false(policy_inbound_may_send(p, &f, STR("x.example"), &no));
+	assert_non_null(strstr(no.text, "nobody signed it"));
+	f.certificate = POLICY_INBOUND_CERTIFICATE_VERIFIED;
+	assert_false(policy_inbound_may_send(p, &f, STR("x.example"), &no));
+	assert_non_null(strstr(no.text, "another client certificate (its key)"));
+	f.key_sha256 = NULL;
+	f.key_fault = STR("nobody told us\n");
+	assert_false(policy_inbound_may_send(p, &f, STR("x.example"), &no));
+	assert_string_equal(no.text, "Our rule for mail from x.example demands a client certificate by its "
+		"key: nobody told us?");
+	/* a key is nothing without TLS, and a fault no matter where no key is asked for */
+	f.has_tls = false;
+	f.key_sha256 = pin.spki_sha256;
+	assert_false(policy_inbound_may_send(p, &f, STR("x.example"), &no));
+	assert_int_equal(no.code, 530);
+	policy_inbound_unref(&p);
+	p = policy_inbound_new();
+	d.pin_count = 0;
+	policy_inbound_add_sender_domain(p, STR("*"), &d, NULL);
+	f.has_tls = true;
+	f.key_sha256 = NULL;
+	assert_true(policy_inbound_may_send(p, &f, STR("x.example"), &no));
+	policy_inbound_unref(&p);
+}
+
 static void recipients_have_rules_of_their_own(void **state)
 {
 	(void)state;
@@ -423,6 +463,7 @@ int main(void)
 		cmocka_unit_test(the_null_sender_meets_only_the_rule_of_its_network),
 		cmocka_unit_test(finds_one_of_many_networks),
 		cmocka_unit_test(a_server_of_ours_knows_its_ciphers),
+		cmocka_unit_test(a_key_is_enough_where_a_door_sees_no_chain),
 		cmocka_unit_test(recipients_have_rules_of_their_own),
 	};
 	return cmocka_run_group_tests(tests, make_world, free_world);
