@@ -27,7 +27,7 @@ unsigned inbound_words_bits(struct str text, struct str cipher)
 	return known ? known->bits : 0;
 }
 
-static int hex(char c)
+int inbound_words_hex(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -41,10 +41,13 @@ bool inbound_words_name(struct str text, bool has_escapes, char *ret, size_t cap
 	bool is_whole = true;
 	for (size_t i = 0; i < text.length; i++) {
 		unsigned char byte = (unsigned char)text.at[i];
-		if (has_escapes && byte == '+' && i + 2 < text.length && hex(text.at[i + 1]) >= 0 &&
-			hex(text.at[i + 2]) >= 0) {
-			byte = (unsigned char)(hex(text.at[i + 1]) << 4 | hex(text.at[i + 2]));
-			i += 2;
+		if (has_escapes && byte == '+' && i + 2 < text.length) {
+			int high = inbound_words_hex(text.at[i + 1]);
+			int low = inbound_words_hex(text.at[i + 2]);
+			if (high >= 0 && low >= 0) {
+				byte = (unsigned char)(high << 4 | low);
+				i += 2;
+			}
 		}
 		if (used + 1 >= capacity)
 			is_whole = false;
