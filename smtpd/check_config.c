@@ -86,8 +86,9 @@ static void print_brain(const struct config *config)
 {
 	const struct dns_settings *dns = &config->dns;
 	printf("  %-15s ", "policyd");
-	if (!config->wants_policyd) {
-		printf("not needed: no mail goes by MX or DANE\n");
+	if (!config->wants_plans) {
+		printf(config->wants_policyd ? "asks nobody: no mail goes by MX or DANE\n"
+					     : "not needed: no mail goes by MX or DANE\n");
 		return;
 	}
 	if (dns->forward[0])
@@ -158,6 +159,10 @@ int check_config(const char *path)
 			policy_inbound_mode_name(config->milter.inbound.mode),
 			config->milter.header ? "; header " : "",
 			config->milter.header ? config->milter.header : "");
+	if (config->delegation.sockets.count > 0)
+		printf("  policy service  %s; mail that does not meet a rule: %s\n",
+			config->delegation.sockets.all[0].text,
+			policy_inbound_mode_name(config->delegation.inbound.mode));
 	print_mail(config);
 	config_unref(&config);
 	return EXIT_SUCCESS;

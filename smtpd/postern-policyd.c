@@ -1,8 +1,10 @@
 /* postern-policyd: the policy brain as a process: plans for posternd's workers and posternctl, and in
- * other words for Postfix and Sendmail; what Postfix tells of its TLS sessions is counted.
+ * other words for Postfix and Sendmail; what Postfix tells of its TLS sessions is counted; where Postfix asks
+ * whether mail may come in, the inbound rules answer.
  *
- * Joins: config (what is wished), brain (who answers), policy/door and socketmap (who asks), policy/tlsrpt (who tells), supervise (started by
- * posternd) or a small life of its own (beside another MTA). Decides nothing itself.
+ * Joins: config (what is wished), brain (who answers), policy/door and socketmap (who asks), delegation (whom the
+ * inbound rules answer), policy/tlsrpt (who tells), supervise (started by posternd) or a small life of its own
+ * (beside another MTA). Decides nothing itself.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -21,6 +23,8 @@
 #include "smtpd/brain.h"
 #include "smtpd/check_config.h"
 #include "smtpd/config/config.h"
+#include "smtpd/delegation/delegation_log.h"
+#include "smtpd/delegation/delegation_server.h"
 #include "smtpd/socketmap/socketmap_server.h"
 #include "smtpd/supervise/supervise_child.h"
 #include "smtpd/supervise/supervise_directories.h"
@@ -31,14 +35,20 @@
 #define DESCRIPTORS_WANTED 65536
 #define CHECK_AGAIN_MS 60000 /* while the network is not there yet, nothing can be said */
 
+/* The sockets of one configuration. */
+struct doors {
+	struct sockets *socketmap, *delegation;
+	struct tlsrpt_sockets *collectors;
+};
+
 struct policyd {
 	struct tlsio_loop *loop;
 	struct config *config;
 	struct brain *brain;
 	struct door_server *door;
-	struct sockets *sockets; /* alone: opened before the user changes */
+	struct doors doors; /* alone: opened before the user changes */
 	struct socketmap_server *socketmap;
-	struct tlsrpt_sockets *collector_sockets; /* as above */
+	struct delegation_server *delegation;
 	struct tlsrpt_collector *collector;
 	long descriptors;
 	struct tlsio_timer check_again;
@@ -46,7 +56,7 @@ struct policyd {
 	/* alone */
 	const char *config_path;
 	struct supervise_seat seat;
-	struct tlsio_signal signals[3];
+	struct tlsio_signal signals[4];
 };
 
 /* ---- the brain and its door -------------------------------------------------------------------------- */
@@ -89,52 +99,75 @@ static void on_check_again(void *ctx)
 	brain_check(p->brain, on_checked, p);
 }
 
-static void log_collectors(const struct config *config)
+static void log_listen(const char *event, const char *key, const char *value)
 {
-	for (size_t i = 0; i < config->tlsrpt.collector_count; i++) {
-		struct log_line l;
-		log_begin(&l, LOG_LEVEL_INFO, "tlsrpt-listen");
-		log_text(&l, "path", config->tlsrpt.collectors[i].path);
-		log_end(&l);
-	}
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_INFO, event);
+	log_text(&l, key, value);
+	log_end(&l);
 }
 
-static void log_sockets(const struct config *config)
+static void log_doors(const struct config *config)
 {
-	for (size_t i = 0; i < config->socketmap.count; i++) {
-		struct log_line l;
-		log_begin(&l, LOG_LEVEL_INFO, "socketmap-listen");
-		log_text(&l, "address", config->socketmap.all[i].text);
-		log_end(&l);
-	}
+	for (size_t i = 0; i < config->socketmap.count; i++)
+		log_listen("socketmap-listen", "address", config->socketmap.all[i].text);
+	for (size_t i = 0; i < config->delegation.sockets.count; i++)
+		log_listen("policy-service-listen", "address",
+			config->delegation.sockets.all[i].text);
+	for (size_t i = 0; i < config->tlsrpt.collector_count; i++)
+		log_listen("tlsrpt-listen", "path", config->tlsrpt.collectors[i].path);
+}
+
+static void close_doors(struct doors *doors)
+{
+	sockets_unref(&doors->socketmap);
+	sockets_unref(&doors->delegation);
+	tlsrpt_sockets_unref(&doors->collectors);
 }
 
 /* What is open already is shared with it. All or nothing. */
-static int open_sockets(struct policyd *p, const struct config *config,
-	struct sockets **ret, struct tlsrpt_sockets **ret_collectors, struct err *err)
+static int open_doors(const struct policyd *p, const struct config *config, struct doors *ret,
+	struct err *err)
 {
-	*ret = sockets_open(&config->socketmap, p->sockets, err);
-	*ret_collectors = NULL;
-	if (!*ret)
-		return -1;
-	*ret_collectors = tlsrpt_sockets_open(&config->tlsrpt, p->collector_sockets, err);
-	if (!*ret_collectors)
-		sockets_unref(ret);
-	return *ret_collectors ? 0 : -1;
+	const struct doors *old = &p->doors;
+	*ret = (struct doors){ 0 };
+	ret->socketmap = sockets_open(&config->socketmap, old->socketmap, err);
+	if (ret->socketmap)
+		ret->delegation = sockets_open(&config->delegation.sockets, old->delegation, err);
+	if (ret->delegation)
+		ret->collectors = tlsrpt_sockets_open(&config->tlsrpt, old->collectors, err);
+	if (ret->collectors)
+		return 0;
+	close_doors(ret);
+	return -1;
 }
 
-/* Takes both. */
-static void use_sockets(struct policyd *p, struct sockets *sockets,
-	struct tlsrpt_sockets *collectors)
+/* Takes what is in doors. */
+static void use_doors(struct policyd *p, const struct doors *doors)
 {
-	sockets_unref(&p->sockets);
-	tlsrpt_sockets_unref(&p->collector_sockets);
-	p->sockets = sockets;
-	p->collector_sockets = collectors;
-	socketmap_server_listen(p->socketmap, sockets);
-	tlsrpt_collector_listen(p->collector, collectors);
-	log_sockets(p->config);
-	log_collectors(p->config);
+	close_doors(&p->doors);
+	p->doors = *doors;
+	socketmap_server_listen(p->socketmap, doors->socketmap);
+	delegation_server_listen(p->delegation, doors->delegation);
+	tlsrpt_collector_listen(p->collector, doors->collectors);
+	log_doors(p->config);
+}
+
+/* Only those who ask for plans need DNSSEC. */
+static void check_dns(struct policyd *p)
+{
+	if (p->config->wants_plans)
+		brain_check(p->brain, on_checked, p);
+	else
+		tlsio_timer_stop(&p->check_again);
+}
+
+/* Where anybody asked. */
+static void log_counters(const struct policyd *p)
+{
+	const struct delegation_counters *counters = delegation_server_counters(p->delegation);
+	if (counters->requests || counters->broken)
+		delegation_log_counters(counters);
 }
 
 /* Takes config, in any case. */
@@ -145,21 +178,21 @@ static int begin(struct policyd *p, struct config *config, int listen_fd, struct
 	tlsio_timer_init(&p->check_again, p->loop, on_check_again, p);
 	p->descriptors = process_raise_descriptors(DESCRIPTORS_WANTED); /* the resolver counts on them */
 	/* As who we are by now: a port from 1024 up, a folder of ours; alone they are open already. */
-	struct sockets *sockets;
-	struct tlsrpt_sockets *collectors;
-	if (open_sockets(p, config, &sockets, &collectors, err) < 0)
+	struct doors doors;
+	if (open_doors(p, config, &doors, err) < 0)
 		return -1;
 	p->brain = brain_new(p->loop, config, STS_CACHE_READ_WRITE, &brain_events, p, err);
 	if (!p->brain) {
-		sockets_unref(&sockets);
-		tlsrpt_sockets_unref(&collectors);
+		close_doors(&doors);
 		return -1;
 	}
 	p->collector = tlsrpt_collector_new(p->loop, brain_tally(p->brain), on_warning, p);
 	p->door = door_server_new(p->loop, listen_fd, brain_plans(p->brain));
 	p->socketmap = socketmap_server_new(p->loop, brain_plans(p->brain));
-	use_sockets(p, sockets, collectors);
-	brain_check(p->brain, on_checked, p);
+	p->delegation =
+		delegation_server_new(p->loop, &config->delegation.inbound, config->inbound);
+	use_doors(p, &doors);
+	check_dns(p);
 	return 0;
 }
 
@@ -175,25 +208,25 @@ static void log_reload(const struct policyd *p, const char *because)
 /* Takes config, in any case. On failure all stays as it was. */
 static int change(struct policyd *p, struct config *config, const char *because, struct err *err)
 {
-	struct sockets *sockets;
-	struct tlsrpt_sockets *collectors;
-	if (open_sockets(p, config, &sockets, &collectors, err) < 0) {
+	struct doors doors;
+	if (open_doors(p, config, &doors, err) < 0) {
 		config_unref(&config);
 		return -1;
 	}
 	if (brain_reload(p->brain, config, err) < 0) {
-		sockets_unref(&sockets);
-		tlsrpt_sockets_unref(&collectors);
+		close_doors(&doors);
 		config_unref(&config);
 		return -1;
 	}
 	log_open(NAME, config->log_target, config->log_format, config->log_level);
+	log_counters(p);
+	delegation_server_set_rules(p->delegation, &config->delegation.inbound, config->inbound);
 	config_unref(&p->config);
 	p->config = config;
 	door_server_set_service(p->door, brain_plans(p->brain));
 	socketmap_server_set_service(p->socketmap, brain_plans(p->brain));
-	use_sockets(p, sockets, collectors);
-	brain_check(p->brain, on_checked, p);
+	use_doors(p, &doors);
+	check_dns(p);
 	log_reload(p, because);
 	return 0;
 }
@@ -204,9 +237,11 @@ static void end(struct policyd *p)
 		tlsio_timer_stop(&p->check_again);
 	door_server_free(&p->door);
 	socketmap_server_free(&p->socketmap);
-	sockets_unref(&p->sockets);
+	if (p->delegation)
+		log_counters(p);
+	delegation_server_free(&p->delegation);
 	tlsrpt_collector_free(&p->collector);
-	tlsrpt_sockets_unref(&p->collector_sockets);
+	close_doors(&p->doors);
 	brain_free(&p->brain);
 	config_unref(&p->config);
 }
@@ -315,6 +350,12 @@ static void on_terminate(void *ctx, int number)
 	tlsio_loop_stop(p->loop);
 }
 
+static void on_counters_wanted(void *ctx, int number)
+{
+	(void)number;
+	log_counters(ctx);
+}
+
 static int find_user(const struct config *config, struct process_identity *identity, struct err *err)
 {
 	if (!config->user)
@@ -340,7 +381,7 @@ static int open_place(struct policyd *p, const struct config *config,
 	}
 	if (supervise_seat_take(&p->seat, config->run_directory, NAME, SOCKET, identity, err) < 0)
 		return -1;
-	return open_sockets(p, config, &p->sockets, &p->collector_sockets, err);
+	return open_doors(p, config, &p->doors, err);
 }
 
 static int settle(struct policyd *p, struct config *config, struct err *err)
@@ -362,6 +403,7 @@ static void run(struct policyd *p)
 	tlsio_signal_start(&p->signals[0], p->loop, SIGHUP, on_hangup, p);
 	tlsio_signal_start(&p->signals[1], p->loop, SIGTERM, on_terminate, p);
 	tlsio_signal_start(&p->signals[2], p->loop, SIGINT, on_terminate, p);
+	tlsio_signal_start(&p->signals[3], p->loop, SIGUSR1, on_counters_wanted, p);
 	log_begin_of(p, "itself", p->config->user);
 	process_notify("READY=1\nSTATUS=running");
 	tlsio_loop_run(p->loop);
@@ -405,7 +447,8 @@ static const char usage[] =
 	"      --foreground    stay in the foreground: the only mode\n"
 	"      --help, --version\n"
 	"posternd starts it by itself where it needs it; started by hand it serves other programs of\n"
-	"this machine. Signals: HUP reloads the configuration; TERM and INT end. See " NAME "(8).\n";
+	"this machine. Signals: HUP reloads the configuration; TERM and INT end; USR1 logs\n"
+	"what the policy service counted. See " NAME "(8).\n";
 
 int main(int argc, char **argv)
 {

@@ -112,7 +112,7 @@ struct config *config_load(const char *path, const struct config_source *source,
 	config->files = mem_zero(sizeof(*config->files));
 	config->warnings = mem_zero(sizeof(*config->warnings));
 	if (config_parse(&l, path, err) < 0 || read_house(&l, err) < 0 || read_rooms(&l, err) < 0 ||
-		config_tls_read(&l, err) < 0 || config_milter_read(&l, err) < 0 ||
+		config_tls_read(&l, err) < 0 || config_doors_read(&l, err) < 0 ||
 		config_rules_read(&l, err) < 0 || config_inbound_read(&l, err) < 0 ||
 		config_brain_read(&l, err) < 0)
 		config_unref(&config);
@@ -175,6 +175,7 @@ void config_unref(struct config **ref)
 	policy_inbound_unref(&config->inbound);
 	tlsio_certstore_unref(&config->present);
 	milter_settings_clear(&config->milter);
+	delegation_settings_clear(&config->delegation);
 	sockets_settings_clear(&config->socketmap);
 	dns_settings_clear(&config->dns);
 	sts_settings_clear(&config->sts);

@@ -24,6 +24,7 @@
 #include "policy/policy_rules.h"
 #include "policy/sts/sts_settings.h"
 #include "policy/tlsrpt/tlsrpt_settings.h"
+#include "smtpd/delegation/delegation_settings.h"
 #include "smtpd/milter/milter_settings.h"
 #include "smtpd/relay/relay_routes.h"
 #include "smtpd/relay/relay_settings.h"
@@ -85,15 +86,17 @@ struct config {
 	struct policy_rules *rules;
 	struct policy_inbound *inbound;
 	struct milter_settings milter; /* socket NULL: no section `milter` */
+	struct delegation_settings delegation; /* no sockets: no section `policy-service` */
 	struct sockets_settings socketmap;
 	struct dns_settings dns;
 	struct sts_settings sts;
 	struct tlsrpt_settings tlsrpt;
 	struct tlsio_trust *sts_trust; /* config_sts_authority */
 	uint8_t sts_sha256[32];
-	/* Some mail goes by MX or DANE, so plans are needed; or another MTA asks or tells; or there
-	 * are no listeners. */
-	bool wants_policyd;
+	/* Some mail goes by MX or DANE, so plans are needed; or another MTA asks for them or tells; or
+	 * there are no listeners, and no section policy-service, which needs none. */
+	bool wants_plans;
+	bool wants_policyd; /* for plans, or for the policy service */
 	struct config_authority *authorities;
 	size_t authority_count;
 	struct tlsio_certstore *present; /* client certificate for relaying; may be NULL */

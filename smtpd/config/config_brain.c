@@ -24,7 +24,7 @@ static int read_anchor(struct config_loading *l, cfg_t *section, struct err *err
 	buf_release(&text);
 	if (config_tree_is_given(section, "trust-anchor"))
 		return conf_error(section, "trust-anchor", err, "%s", why.text);
-	if (l->config->wants_policyd)
+	if (l->config->wants_plans)
 		config_loading_warn(l,
 			"%s: DANE is off, since DNSSEC has no trust anchor: %s; install the package "
 			"dns-root-data, or name the file in  resolver { trust-anchor = ... }%s",
@@ -38,7 +38,7 @@ static int read_authority(struct config_loading *l, cfg_t *section, struct err *
 	struct sts_settings *sts = &l->config->sts;
 	bool is_system = strcmp(sts->authority, "system") == 0;
 	struct err why = { 0 };
-	if (is_system && !l->config->wants_policyd)
+	if (is_system && !l->config->wants_plans)
 		return 0;
 	l->config->sts_trust = config_loading_authority(l, section, sts->authority,
 		l->config->sts_sha256, &why);
@@ -67,6 +67,9 @@ static int read_socketmap(struct config_loading *l, struct err *err)
 		cfg_t *section = cfg_getnsec(l->cfg, "socketmap", i);
 		if (sockets_settings_add(settings, section, SOCKETMAP_PORT, err) < 0)
 			return -1;
+		if (sockets_settings_find(&l->config->delegation.sockets, &settings->all[i]))
+			return conf_error(section, NULL, err,
+				"is the address of policy-service, too: each needs its own");
 		if (sockets_settings_is_open(&settings->all[i]))
 			config_loading_warn(l,
 				"%s:%d: socketmap \"%s\" can be asked from other machines: whoever asks sees "
@@ -99,9 +102,11 @@ int config_brain_read(struct config_loading *l, struct err *err)
 	if (read_socketmap(l, err) < 0 || sts_settings_read(sts, &config->sts, err) < 0 ||
 		read_tlsrpt(l, err) < 0)
 		return -1;
-	config->wants_policyd = l->has_mx_route || (l->has_dane_rule && l->has_host_route) ||
-		config->listener_count == 0 || config->socketmap.count > 0 ||
+	bool has_service = config->delegation.sockets.count > 0;
+	config->wants_plans = l->has_mx_route || (l->has_dane_rule && l->has_host_route) ||
+		(config->listener_count == 0 && !has_service) || config->socketmap.count > 0 ||
 		config->tlsrpt.collector_count > 0;
+	config->wants_policyd = config->wants_plans || has_service;
 	if (dns_settings_read(resolver, &config->dns, err) < 0)
 		return -1;
 	return read_anchor(l, resolver, err) < 0 || read_authority(l, sts, err) < 0 ? -1 : 0;

@@ -1,4 +1,5 @@
-/* What clients must show: client, daemon, the inbound sections of domains, and the milter that asks them. */
+/* What clients must show: client, daemon, the inbound sections of domains, and those who ask for it:
+ * milter, policy-service. */
 #include "smtpd/config/config_loading.h"
 
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static int check_doors(const struct config_loading *l, cfg_t *inbound,
 	if (d->pin_count > 0 && d->name_count == 0 && l->config->milter.socket)
 		return conf_error(inbound, "key-pins", err,
 			"cannot be met through postern-milter: an MTA tells a milter no keys; add "
-			"certificate-names = {...}");
+			"certificate-names = {...}, or let Postfix ask policy-service instead of it");
 	return 0;
 }
 
@@ -119,7 +120,7 @@ static int read_client_name(struct config_loading *l, cfg_t *section, const char
 	if (has_listeners(l))
 		return conf_error(section, NULL, err,
 			"is a name, and posternd, which takes mail by this file, knows clients by "
-			"address only: write their network; names are for postern-milter");
+			"address only: write their network; names are for milter and policy-service");
 	if (cfg_getbool(section, "relay") || !cfg_getbool(section, "session-tickets"))
 		return conf_error(section, cfg_getbool(section, "relay") ? "relay"
 									  : "session-tickets",
@@ -141,7 +142,7 @@ static int read_daemon(struct config_loading *l, cfg_t *section, struct err *err
 {
 	if (has_listeners(l))
 		return conf_error(section, NULL, err,
-			"is for postern-milter, and posternd takes mail by this file, too: say "
+			"is for milter and policy-service, and posternd takes mail by this file, too: say "
 			"require-tls and minimum in its section listen");
 	char *source = config_loading_place(section);
 	int result = add_inbound(l, section, "inbound", source, policy_inbound_add_daemon, err);
@@ -167,12 +168,17 @@ static int read_relay_certificates(struct config_loading *l, struct err *err)
 	return policy_settings_read_relay_certificates(section, l->config->inbound, err);
 }
 
-/* A server asks for a certificate only where it has an authority to check it against. With a milter
- * that is the other MTA's to set. */
+static bool has_other_MTA(const struct config *config)
+{
+	return config->milter.socket || config->delegation.sockets.count > 0;
+}
+
+/* A server asks for a certificate only where it has an authority to check it against. Behind another MTA that
+ * is the MTA's to set. */
 static int check_client_certificates(struct config_loading *l, struct err *err)
 {
 	unsigned count = cfg_size(l->cfg, "listen");
-	if (!l->wants_client_certificates || (count == 0 && l->config->milter.socket))
+	if (!l->wants_client_certificates || (count == 0 && has_other_MTA(l->config)))
 		return 0;
 	for (unsigned i = 0; i < count; i++) {
 		if (cfg_getstr(cfg_getnsec(l->cfg, "listen", i), "client-authority"))
@@ -184,16 +190,38 @@ static int check_client_certificates(struct config_loading *l, struct err *err)
 		l->wants_client_certificates);
 }
 
-int config_milter_read(struct config_loading *l, struct err *err)
+static int read_policy_service(struct config_loading *l, struct err *err)
+{
+	unsigned count = cfg_size(l->cfg, "policy-service");
+	struct delegation_settings *settings = &l->config->delegation;
+	if (count > 1)
+		return conf_error(cfg_getnsec(l->cfg, "policy-service", 1), NULL, err,
+			"is the second: postern-policyd has one; a smtpd of its own kind names itself by "
+			"policy_context, which a section daemon knows");
+	if (count == 0)
+		return 0;
+	cfg_t *section = cfg_getnsec(l->cfg, "policy-service", 0);
+	if (delegation_settings_read(section, settings, err) < 0)
+		return -1;
+	if (sockets_settings_is_open(&settings->sockets.all[0]))
+		config_loading_warn(l,
+			"%s:%d: policy-service \"%s\" can be asked from other machines: whoever asks sees "
+			"your rules, and senders and recipients travel in clear; better 127.0.0.1",
+			section->filename, section->line, settings->sockets.all[0].text);
+	return 0;
+}
+
+int config_doors_read(struct config_loading *l, struct err *err)
 {
 	unsigned count = cfg_size(l->cfg, "milter");
 	l->config->inbound = policy_inbound_new();
 	if (count > 1)
 		return conf_error(cfg_getnsec(l->cfg, "milter", 1), NULL, err,
 			"is the second: postern-milter has one socket");
-	return count == 0 ? 0
-			  : milter_settings_read(cfg_getnsec(l->cfg, "milter", 0),
-				    &l->config->milter, err);
+	if (count == 1 &&
+		milter_settings_read(cfg_getnsec(l->cfg, "milter", 0), &l->config->milter, err) < 0)
+		return -1;
+	return read_policy_service(l, err);
 }
 
 int config_inbound_read(struct config_loading *l, struct err *err)

@@ -59,7 +59,7 @@ int config_parse_each(struct config_loading *l, const char *name,
 int config_tls_read(struct config_loading *l, struct err *err);   /* listen, certificate */
 int config_rules_read(struct config_loading *l, struct err *err); /* domain, exception, route */
 int config_inbound_read(struct config_loading *l, struct err *err); /* client, daemon */
-int config_milter_read(struct config_loading *l, struct err *err); /* before the rules */
+int config_doors_read(struct config_loading *l, struct err *err); /* milter, policy-service; before the rules */
 /* The sections inbound and inbound-recipients of a domain. */
 int config_inbound_read_domain(struct config_loading *l, cfg_t *domain, const char *source,
 	struct err *err);

@@ -7,6 +7,7 @@
 #include "policy/policy_settings.h"
 #include "policy/sts/sts_settings.h"
 #include "policy/tlsrpt/tlsrpt_settings.h"
+#include "smtpd/delegation/delegation_settings.h"
 #include "smtpd/milter/milter_settings.h"
 #include "smtpd/relay/relay_settings.h"
 #include "smtpd/sched/sched_settings.h"
@@ -75,6 +76,7 @@ cfg_opt_t *config_options(void)
 		CFG_SEC("client", policy_settings_client_options(), titled),
 		CFG_SEC("daemon", policy_settings_daemon_options(), titled),
 		CFG_SEC("milter", milter_settings_options(), titled),
+		CFG_SEC("policy-service", delegation_settings_options(), titled),
 		CFG_SEC("relay-certificates", policy_settings_relay_certificates_options(),
 			CFGF_NONE),
 		CFG_SEC("domain", policy_settings_domain_options(), titled),

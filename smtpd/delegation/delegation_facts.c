@@ -1,5 +1,6 @@
 #include "smtpd/delegation/delegation_facts.h"
 
+#include "libtlsio/base/codec.h"
 #include "smtpd/inbound/inbound_verdict.h"
 #include "smtpd/inbound/inbound_words.h"
 
@@ -24,24 +25,10 @@ static uint16_t read_port(struct str text)
 }
 
 /* "6E:F9:...": 32 bytes, or nothing that is comparable with a SHA-256. */
-static bool read_sha256(struct str text, uint8_t ret[32])
-{
-	if (text.length != 3 * 32 - 1)
-		return false;
-	for (size_t i = 0; i < 32; i++) {
-		int high = inbound_words_hex(text.at[3 * i]);
-		int low = inbound_words_hex(text.at[3 * i + 1]);
-		if (high < 0 || low < 0 || (i < 31 && text.at[3 * i + 2] != ':'))
-			return false;
-		ret[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
-}
-
 static void read_key(const struct delegation_request *r, struct delegation_facts *f)
 {
 	struct str key = delegation_request_value(r, DELEGATION_CCERT_PUBKEY_FINGERPRINT);
-	if (read_sha256(key, f->key_sha256))
+	if (codec_unhex(key, f->key_sha256, sizeof(f->key_sha256)))
 		f->shown.key_sha256 = f->key_sha256;
 	else if (key.length)
 		f->shown.key_fault = STR("our server does not tell keys by SHA-256, which "

@@ -27,7 +27,7 @@ unsigned inbound_words_bits(struct str text, struct str cipher)
 	return known ? known->bits : 0;
 }
 
-int inbound_words_hex(char c)
+static int hex(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -42,8 +42,8 @@ bool inbound_words_name(struct str text, bool has_escapes, char *ret, size_t cap
 	for (size_t i = 0; i < text.length; i++) {
 		unsigned char byte = (unsigned char)text.at[i];
 		if (has_escapes && byte == '+' && i + 2 < text.length) {
-			int high = inbound_words_hex(text.at[i + 1]);
-			int low = inbound_words_hex(text.at[i + 2]);
+			int high = hex(text.at[i + 1]);
+			int low = hex(text.at[i + 2]);
 			if (high >= 0 && low >= 0) {
 				byte = (unsigned char)(high << 4 | low);
 				i += 2;

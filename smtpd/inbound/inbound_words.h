@@ -11,8 +11,6 @@
 
 #include "libtlsio/base/str.h"
 
-/* 0 to 15; -1: no hexadecimal digit. */
-int inbound_words_hex(char c);
 /* "TLSv1" is 10, "TLSv1.2" 12; 0: not understood. */
 unsigned inbound_words_version(struct str text);
 /* Of the cipher's key; where text is empty, what is known of the cipher. */

@@ -39,18 +39,27 @@ static int read_address(cfg_t *section, uint16_t port, struct sockets_address *r
 		(unsigned)port);
 }
 
+const struct sockets_address *sockets_settings_find(const struct sockets_settings *settings,
+	const struct sockets_address *address)
+{
+	for (size_t i = 0; i < settings->count; i++) {
+		if (is_same(&settings->all[i], address))
+			return &settings->all[i];
+	}
+	return NULL;
+}
+
 int sockets_settings_add(struct sockets_settings *settings, cfg_t *section, uint16_t port,
 	struct err *err)
 {
 	struct sockets_address a;
 	if (read_address(section, port, &a, err) < 0)
 		return -1;
-	for (size_t i = 0; i < settings->count; i++) {
-		if (!is_same(&settings->all[i], &a))
-			continue;
+	const struct sockets_address *same = sockets_settings_find(settings, &a);
+	if (same) {
 		clear(&a);
 		return conf_error(section, NULL, err, "is the same as %s \"%s\" above",
-			settings->all[i].section, settings->all[i].text);
+			same->section, same->text);
 	}
 	settings->all = mem_resize_array(settings->all, settings->count + 1, sizeof(a));
 	settings->all[settings->count++] = a;

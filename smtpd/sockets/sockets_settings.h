@@ -30,6 +30,9 @@ struct sockets_settings {
  * title says none. */
 int sockets_settings_add(struct sockets_settings *settings, cfg_t *section, uint16_t port,
 	struct err *err);
+/* The one of them that is the same place; NULL: none. */
+const struct sockets_address *sockets_settings_find(const struct sockets_settings *settings,
+	const struct sockets_address *address);
 /* Strangers may reach it. */
 bool sockets_settings_is_open(const struct sockets_address *address);
 void sockets_settings_clear(struct sockets_settings *settings);

@@ -323,7 +323,7 @@ static const struct {
 	{ "relay-certificates { names = {\"*\"} }", "any name at all" },
 	/* posternd cannot do what only a milter's MTA can */
 	{ "client \"mx.partner.example\" { inbound { require = tls } }", "by address only" },
-	{ "daemon \"smtps\" { inbound { require = tls } }", "is for postern-milter" },
+	{ "daemon \"smtps\" { inbound { require = tls } }", "is for milter and policy-service" },
 	{ "domain \"a.example\" { inbound { require = tls mode = quarantine } }",
 		"only a milter's MTA can do" },
 	{ "client \"192.0.2.0/24\" { inbound { require = tls mode = quarantine } }",
@@ -357,6 +357,20 @@ static const struct {
 	{ "milter \"unix:/x\" { socket-mode = \"rw\" }", "as chmod does" },
 	{ "milter \"unix:/x\" { mta = exim }", "must be one of auto, postfix, sendmail" },
 	{ "milter \"unix:/x\" { mode = none }", "must be one of report, quarantine" },
+	{ "policy-service \"x\" { }", "in policy-service \"x\"" },
+	{ "policy-service \"unix:run/x\" { }",
+		"write  policy-service \"127.0.0.1:8643\" { }  or the path of a unix socket" },
+	{ "policy-service \"127.0.0.1\" { }\npolicy-service \"/run/x\" { }",
+		":3: in policy-service \"/run/x\": is the second: postern-policyd has one" },
+	{ "policy-service \"127.0.0.1\" { mode = none }", "must be one of report, quarantine" },
+	{ "policy-service \"127.0.0.1\" { exempt = {\"localhost\"} }", "'exempt'" },
+	{ "policy-service \"127.0.0.1\" { exempt-daemons = {\"\"} }", "a port like" },
+	{ "policy-service \"127.0.0.1\" { header = \"X-TLS\" }", "there is no \"header\"" },
+	{ "policy-service \"127.0.0.1\" { }\nsocketmap \"127.0.0.1:8643\" { }",
+		":3: in socketmap \"127.0.0.1:8643\": is the address of policy-service, too" },
+	{ "policy-service \"127.0.0.1\" { }\n" MILTER "domain \"a.example\" { inbound { key-pins = {"
+		"\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"} } }",
+		"or let Postfix ask policy-service instead" },
 	{ "relay-certificates { key-pins = {\"x\"} }", "is no key pin" },
 	{ "domain \"example.org\" { }", "says nothing" },
 	{ "domain \"a b\" { outbound { } }", "is not a domain name" },
@@ -503,6 +517,48 @@ static void a_milter_reads_the_same_rules(void **state)
 		config_unref(&c);
 		buf_release(&text);
 	}
+}
+
+static void a_policy_service_reads_the_same_rules_and_needs_no_resolver(void **state)
+{
+	(void)state;
+	struct config *c = load_good("hostname = mx.example.org\n"
+		"policy-service \"127.0.0.1\" { mode = tempfail exempt = {\"192.0.2.0/24\"}\n"
+		"	exempt-daemons = {\"reinject\"} }\n"
+		"daemon \"partners\" { inbound { require = certificate } }\n"
+		"domain \"a.example\" { inbound { mode = quarantine key-pins = {\""
+		"sha256:bvnQMY4s7AyfwxOxH0VcPwmpa0yLZJgo4hJm1XjFRtE=\"} } }\n");
+	assert_int_equal(c->delegation.sockets.count, 1);
+	assert_int_equal(c->delegation.sockets.all[0].address.port, 8643);
+	assert_int_equal(c->delegation.inbound.mode, POLICY_INBOUND_TEMPFAIL);
+	assert_int_equal(c->delegation.inbound.exempt_count, 1);
+	assert_int_equal(c->delegation.inbound.exempt_daemon_count, 1);
+	assert_true(c->wants_policyd);
+	assert_false(c->wants_plans);
+	assert_false(has_warning(c, "DANE is off"));
+	assert_false(has_warning(c, "no MTA-STS policy can be fetched"));
+	struct policy_inbound_facts facts = { .has_tls = true, .version = 12,
+		.daemon = STR("partners") };
+	struct policy_inbound_refusal no;
+	assert_false(policy_inbound_may_send(c->inbound, &facts, STR("x.example"), &no));
+	facts.daemon = STR("");
+	assert_false(policy_inbound_may_send(c->inbound, &facts, STR("a.example"), &no));
+	assert_int_equal(no.mode, POLICY_INBOUND_QUARANTINE);
+	config_unref(&c);
+	/* by default */
+	c = load_good(LISTEN "route \"*\" { to = \"smtp 192.0.2.1:25\" }\n"
+		"policy-service \"unix:/run/postern-policy/socket\" { }");
+	assert_string_equal(c->delegation.sockets.all[0].path, "/run/postern-policy/socket");
+	assert_int_equal(c->delegation.inbound.mode, POLICY_INBOUND_REJECT);
+	assert_int_equal(c->delegation.inbound.exempt_count, 2); /* the loopback */
+	assert_true(c->wants_policyd);
+	assert_false(c->wants_plans);
+	config_unref(&c);
+	c = load_good(LISTEN "policy-service \"0.0.0.0:9000\" { }\nsocketmap \"127.0.0.1\" { }\n"
+		"route \"*\" { to = \"smtp 192.0.2.1:25\" }\n");
+	assert_true(has_warning(c, "policy-service \"0.0.0.0:9000\" can be asked from other machines"));
+	assert_true(c->wants_plans);
+	config_unref(&c);
 }
 
 /* postern-policyd beside another mail server takes no mail; posternd itself refuses such a file. */
@@ -936,6 +992,7 @@ int main(void)
 		cmocka_unit_test(defaults_need_no_words),
 		cmocka_unit_test(refuses_with_place_cause_and_remedy),
 		cmocka_unit_test(a_milter_reads_the_same_rules),
+		cmocka_unit_test(a_policy_service_reads_the_same_rules_and_needs_no_resolver),
 		cmocka_unit_test(a_file_without_listeners_is_for_policyd_alone),
 		cmocka_unit_test(socketmap_addresses_are_read_and_want_policyd),
 		cmocka_unit_test(tlsrpt_collectors_are_read_and_want_policyd),

@@ -110,7 +110,6 @@ static void E5_keys_count_by_sha256_alone(void **state)
 		":DD:F1:CC:C6:7E:54:58:78:FB:45:D1:B9",
 		"ccert_pubkey_fingerprint=6G:F9:D0:31:8E:2C:EC:0C:9F:E1:C9:13:B1:1F:45:9C:EA:8D:B5:17"
 		":DD:F1:CC:C6:7E:54:58:78:FB:45:D1:B9",
-		"ccert_pubkey_fingerprint=6EF9D0318E2CEC0C9FE1C913B11F459CEA8DB517DDF1CCC67E545878FB45D1B9",
 	};
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		read_facts(CHANGES(MAKE_REQUEST_TLS, MAKE_REQUEST_VERIFIED, others[i]), &f);
