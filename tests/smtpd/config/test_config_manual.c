@@ -159,7 +159,7 @@ static void the_manual_describes_no_section_that_does_not_exist(void **state)
 		if (!has_section(config_options(), str_skip(line, 4)))
 			fail_msg("%.*s", STR_ARGS(line));
 	}
-	assert_int_equal(count, 24);
+	assert_int_equal(count, 25);
 }
 
 /* The example with every setting switched on. */
