@@ -29,6 +29,7 @@ struct client {
 	struct socketmap_server *server;
 	struct list asked; /* in order; the first is not answered yet */
 	size_t count;
+	bool is_broken; /* sent what is no request: told so behind all answers, then closed */
 };
 
 struct asked {
@@ -199,7 +200,7 @@ static void gone(struct sockets_client *connection)
 /* False: the client may ask more once something of what is asked has been answered. */
 static bool may_ask(struct client *c)
 {
-	if (c->connection.is_full || c->count >= SOCKETMAP_ASKED_MOST)
+	if (c->connection.is_full || c->is_broken || c->count >= SOCKETMAP_ASKED_MOST)
 		return false;
 	if (c->server->in_flight < SOCKETMAP_IN_FLIGHT_MOST)
 		return true;
@@ -208,12 +209,14 @@ static bool may_ask(struct client *c)
 	return false;
 }
 
-static void refuse(struct client *c, const char *why)
+/* In its order: an error in the place of another answer would be taken for that. */
+static void refuse_all(struct client *c)
 {
-	const struct socketmap_request broken = { .kind = SOCKETMAP_REFUSE, .why = why };
-	say(c, &broken, NULL);
-	flush(c);
-	sockets_client_close(&c->connection);
+	static const struct socketmap_request broken = { .kind = SOCKETMAP_REFUSE,
+		.why = "this is no request: a netstring of at most 10000 bytes is wanted" };
+	c->is_broken = true;
+	ask_later(c, &broken, NULL);
+	say_answered(c);
 }
 
 /* All whole requests that are there. The client may be gone on return. */
@@ -232,14 +235,17 @@ static void take_requests(struct client *c)
 	}
 	flush(c);
 	if (may && found < 0) {
-		refuse(c, "this is no request: a netstring of at most 10000 bytes is wanted");
-		return;
+		refuse_all(c);
+		may = false;
 	}
 	bool has_rest = may && !c->connection.is_ended && all < tlsio_stream_input(stream).length;
 	sockets_client_consume(&c->connection, all);
-	sockets_client_settle(&c->connection, has_rest ? SOCKETS_WAIT_REST
-			: !may || c->count ? SOCKETS_WAIT_ANSWER
-					   : SOCKETS_WAIT_REQUEST);
+	if (c->is_broken && !c->count)
+		sockets_client_close(&c->connection);
+	else
+		sockets_client_settle(&c->connection, has_rest ? SOCKETS_WAIT_REST
+				: !may || c->count ? SOCKETS_WAIT_ANSWER
+						   : SOCKETS_WAIT_REQUEST);
 }
 
 static void take_all(struct sockets_client *connection)

@@ -257,6 +257,46 @@ def thousands_of_idle_slow_and_mad_clients_disturb_nobody(place):
 
 
 @test(weight=10)
+def half_closed_stuck_and_reloaded_under_load_it_goes_on(place):
+	w = _small(place)
+	w.net.zone("silent.org", [], "silent")
+	maps = _start(w)
+	good = _secure("mx.sts.org")
+	maps({"sts.org": good})
+
+	# It asks for what takes long, and for more behind that, and never reads.
+	stuck = _connect()
+	stuck.sendall(b"".join(_netstring(f"postfix d{i}.silent.org") for i in range(100)) + _netstring("postfix sts.org") * 3000)
+	# More questions than there are places.
+	crowd = [_connect() for _ in range(30)]
+	for i, s in enumerate(crowd):
+		s.sendall(b"".join(_netstring(f"sts d{i}-{j}.silent.org") for j in range(90)) + _netstring("sts sts.org"))
+
+	# It says that no more comes, and leaves a request in the middle.
+	with _connect() as s:
+		s.sendall(_netstring("postfix sts.org") * 5000 + _netstring("sts d.silent.org") + b"19:postfix")
+		s.shutdown(socket.SHUT_WR)
+		check(set(_read(s, 5001)[:5000]) == {"OK " + good}, "5000 answers")
+		check(s.recv(1) == b"", "then it is over")
+
+	# What is asked goes on over a reload, and the connections do, too.
+	with _connect() as s:
+		s.sendall(_netstring("postfix sts.org"))
+		check(_read(s, 1) == ["OK " + good], "before")
+		w.postern.rules["sts.org"] = 'require = verify names = { "other.example" }'
+		w.postern.configure()
+		check("reload-done" in w.postern.reload(), "reloaded")
+		s.sendall(_netstring("postfix sts.org"))
+		check(_read(s, 1) == ["OK verify match=other.example servername=hostname"], "after")
+	for s in crowd:  # Sendmail's patience, in rounds of so many as have a place
+		check(_read(s, 91)[90].startswith("OK secure match="), "each is served in the end")
+		s.close()
+	maps({"plain.org": NOTHING})
+	stuck.close()
+	w.postern.stop()
+
+
+@test(weight=10)
 def alone_it_listens_where_the_file_says(place):
 	net = Internet(place)
 	net.mx_zone("plain.org", [(10, "mx", host_ip(1))], state="unsigned")

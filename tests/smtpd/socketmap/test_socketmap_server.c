@@ -270,6 +270,27 @@ static void garbage_ends_that_client_only(void **state)
 	assert_int_equal(socketmap_server_client_count(h->server), 1);
 }
 
+static void garbage_is_refused_behind_what_was_asked_before(void **state)
+{
+	struct house *h = *state;
+	struct peer *p = connect_peer(h);
+	put(p, "postfix slow.example");
+	put(p, "postfix slower.example");
+	put_raw(p, "garbage");
+	turn(h);
+	assert_int_equal(p->got.length, 0);
+	put(p, "postfix more.example"); /* nothing counts any more */
+	answer(h, "slow.example");
+	assert_int_equal(fake_plan_service_waiting(h->service), 1);
+	expect(p, "OK may");
+	assert_false(p->is_ended);
+	answer(h, "slower.example");
+	expect(p, "OK may");
+	expect(p, "PERM this is no request: a netstring of at most 10000 bytes is wanted");
+	assert_true(p->is_ended);
+	assert_int_equal(socketmap_server_client_count(h->server), 0);
+}
+
 static void C2_the_longest_request_is_answered(void **state)
 {
 	struct house *h = *state;
@@ -524,6 +545,7 @@ int main(void)
 		TEST(C4_parents_are_not_found_without_a_question),
 		TEST(requests_may_come_byte_by_byte),
 		TEST(garbage_ends_that_client_only),
+		TEST(garbage_is_refused_behind_what_was_asked_before),
 		TEST(C2_the_longest_request_is_answered),
 		TEST(a_request_that_stops_in_the_middle_ends_in_half_a_minute),
 		TEST(C2_idle_connections_are_kept_for_an_hour),
