@@ -1,13 +1,14 @@
 /* mapload: how many answers a second a socketmap server gives, on pipelined connections.
  *
  * usage: mapload [-s SECONDS] [-c CONNECTIONS] [-d DEPTH] [-n DOMAINS]
- *        mapload ... -a ADDRESS:PORT [-m MAP] [-f FILE]
+ *        mapload ... -a ADDRESS:PORT [-m MAP] [-f FILE] [-o]
  *
  * Without -a a forked process serves from a real plan service whose plans are all kept (resolver and
  * MTA-STS are the fakes of the tests): a half of the domains has DANE, a quarter MTA-STS in force, a
  * quarter nothing. With -a any other server is asked, for the names in FILE, one a line, or for the same
- * names. Each connection has DEPTH requests under way, a domain at random each time. Prints the rate
- * and, of the forked server, the rate for each second of its processor time.
+ * names. Each connection has DEPTH requests under way, a domain at random each time; with -o each domain
+ * once, and the end. Prints the rate and, of the forked server, the rate for each second of its processor
+ * time.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,6 +40,8 @@ enum { NAME_BYTES = 256, CONNECTIONS_MOST = 1000, ANSWER_BYTES_MOST = 100000, BA
 struct load {
 	int seconds, connections, depth;
 	size_t count;
+	bool is_once;
+	size_t next; /* once: the domain that comes next */
 	const char *map;
 	char (*names)[NAME_BYTES];
 	struct netaddr address;
@@ -205,6 +208,8 @@ static void make_names(struct load *load, const char *file)
 
 static size_t any(struct load *load)
 {
+	if (load->is_once)
+		return load->next++;
 	load->random = load->random * 1664525 + 1013904223;
 	return (size_t)(((uint64_t)load->random * load->count) >> 32);
 }
@@ -212,7 +217,7 @@ static size_t any(struct load *load)
 static void ask_more(struct load *load, struct connection *c)
 {
 	char request[NAME_BYTES + 40];
-	for (; c->open < load->depth; c->open++) {
+	for (; c->open < load->depth && !(load->is_once && load->next == load->count); c->open++) {
 		int length = snprintf(request, sizeof(request), "%s %s", load->map, load->names[any(load)]);
 		socketmap_netstring_write(&c->out, str_from(request, (size_t)length));
 	}
@@ -259,6 +264,11 @@ static int connect_to(const struct netaddr *address)
 	return fd;
 }
 
+static bool is_over(const struct load *load, double began)
+{
+	return load->is_once ? load->answers == load->count : now_s() - began >= load->seconds;
+}
+
 static double run(struct load *load)
 {
 	struct connection *all = mem_zero((size_t)load->connections * sizeof(*all));
@@ -266,7 +276,7 @@ static double run(struct load *load)
 	for (int i = 0; i < load->connections; i++)
 		fds[i].fd = all[i].fd = connect_to(&load->address);
 	double began = now_s();
-	while (now_s() - began < load->seconds) {
+	while (!is_over(load, began)) {
 		for (int i = 0; i < load->connections; i++) {
 			if (all[i].open <= load->depth / 2)
 				ask_more(load, &all[i]);
@@ -293,7 +303,7 @@ static void read_options(struct load *load, int argc, char **argv, const char **
 	const char **file)
 {
 	int option;
-	while ((option = getopt(argc, argv, "s:c:d:n:a:m:f:")) != -1) {
+	while ((option = getopt(argc, argv, "s:c:d:n:a:m:f:o")) != -1) {
 		switch (option) {
 		case 's': load->seconds = atoi(optarg); break;
 		case 'c': load->connections = atoi(optarg); break;
@@ -302,6 +312,7 @@ static void read_options(struct load *load, int argc, char **argv, const char **
 		case 'm': load->map = optarg; break;
 		case 'a': *address = optarg; break;
 		case 'f': *file = optarg; break;
+		case 'o': load->is_once = true; break;
 		default: exit(2);
 		}
 	}
@@ -328,8 +339,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	double took_s = run(&load);
-	printf("%.0f answers/s on %d connections, %d deep: %.0f %% OK, %.0f %% NOTFOUND",
-		(double)load.answers / took_s, load.connections, load.depth,
+	printf("%.0f answers/s in %.3f s on %d connections, %d deep: %.0f %% OK, %.0f %% NOTFOUND",
+		(double)load.answers / took_s, took_s, load.connections, load.depth,
 		100.0 * (double)load.ok / (double)load.answers,
 		100.0 * (double)load.found_none / (double)load.answers);
 	if (server) {
