@@ -50,15 +50,19 @@ static int system_list(struct spool_disk *disk, const char *path,
 	return why ? -1 : 0;
 }
 
+static int open_file(const char *path, int flags)
+{
+	int fd;
+	do
+		fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
 static int system_open(struct spool_disk *disk, const char *path, bool is_new)
 {
 	(void)disk;
-	int fd;
-	do
-		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (is_new ? O_CREAT | O_EXCL : 0),
-			0600);
-	while (fd < 0 && errno == EINTR);
-	return fd;
+	return open_file(path, O_RDWR | (is_new ? O_CREAT | O_EXCL : 0));
 }
 
 static void system_close(struct spool_disk *disk, int fd)
@@ -194,6 +198,117 @@ struct spool_disk *spool_disk_system(void)
 	};
 	return &disk;
 }
+
+/* ---- read only ------------------------------------------------------------------------------- */
+
+static struct spool_disk *inner_of(struct spool_disk *disk)
+{
+	return ((struct spool_disk_read_only *)disk)->inner;
+}
+
+static int refuse_path(struct spool_disk *disk, const char *path)
+{
+	(void)disk;
+	(void)path;
+	errno = EROFS;
+	return -1;
+}
+
+static int refuse_rename(struct spool_disk *disk, const char *from, const char *to)
+{
+	(void)to;
+	return refuse_path(disk, from);
+}
+
+static int refuse_range(struct spool_disk *disk, int fd, int64_t at, int64_t length)
+{
+	(void)fd;
+	(void)at;
+	(void)length;
+	return refuse_path(disk, NULL);
+}
+
+static int refuse_reserve(struct spool_disk *disk, int fd, int64_t length)
+{
+	return refuse_range(disk, fd, 0, length);
+}
+
+static int refuse_sync(struct spool_disk *disk, int fd)
+{
+	return refuse_range(disk, fd, 0, 0);
+}
+
+static int refuse_free_bytes(struct spool_disk *disk, const char *path, uint64_t *ret_bytes)
+{
+	(void)ret_bytes;
+	return refuse_path(disk, path);
+}
+
+static ssize_t refuse_pwrite(
+	struct spool_disk *disk, int fd, const void *bytes, size_t length, int64_t at)
+{
+	(void)bytes;
+	return refuse_range(disk, fd, at, (int64_t)length);
+}
+
+static int read_only_list(struct spool_disk *disk, const char *path,
+	void (*each)(void *ctx, const char *name), void *ctx)
+{
+	return inner_of(disk)->list(inner_of(disk), path, each, ctx);
+}
+
+static int read_only_open(struct spool_disk *disk, const char *path, bool is_new)
+{
+	struct spool_disk *inner = inner_of(disk);
+	if (is_new)
+		return refuse_path(disk, path);
+	/* who may only read, or of a read-only file system, is served too */
+	return inner == spool_disk_system() ? open_file(path, O_RDONLY)
+					    : inner->open(inner, path, false);
+}
+
+static void read_only_close(struct spool_disk *disk, int fd)
+{
+	inner_of(disk)->close(inner_of(disk), fd);
+}
+
+static int64_t read_only_size(struct spool_disk *disk, int fd)
+{
+	return inner_of(disk)->size(inner_of(disk), fd);
+}
+
+static ssize_t read_only_pread(
+	struct spool_disk *disk, int fd, void *into, size_t length, int64_t at)
+{
+	return inner_of(disk)->pread(inner_of(disk), fd, into, length, at);
+}
+
+struct spool_disk *spool_disk_read_only_init(
+	struct spool_disk_read_only *disk, struct spool_disk *inner)
+{
+	disk->inner = inner;
+	disk->calls = (struct spool_disk){
+		.is_inline = true,
+		.make_directory = refuse_path,
+		.lock = refuse_path,
+		.list = read_only_list,
+		.open = read_only_open,
+		.close = read_only_close,
+		.size = read_only_size,
+		.pread = read_only_pread,
+		.pwrite = refuse_pwrite,
+		.reserve = refuse_reserve,
+		.write_back = refuse_range,
+		.sync = refuse_sync,
+		.sync_directory = refuse_path,
+		.rename = refuse_rename,
+		.unlink = refuse_path,
+		.free_bytes = refuse_free_bytes,
+	};
+	return &disk->calls;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 int spool_disk_read_all(struct spool_disk *disk, int fd, void *into, size_t length, int64_t at)
 {

@@ -45,6 +45,14 @@ struct spool_disk {
 /* The real one. */
 struct spool_disk *spool_disk_system(void);
 
+/* The calls of another one that change nothing; those that would fail with EROFS. */
+struct spool_disk_read_only {
+	struct spool_disk calls;
+	struct spool_disk *inner;
+};
+struct spool_disk *spool_disk_read_only_init(
+	struct spool_disk_read_only *disk, struct spool_disk *inner);
+
 /* All of it, or -1: fewer bytes than asked for is errno ENODATA. */
 int spool_disk_read_all(struct spool_disk *disk, int fd, void *into, size_t length, int64_t at);
 int spool_disk_write_all(

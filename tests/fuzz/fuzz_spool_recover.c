@@ -1,4 +1,5 @@
-/* A whole start over segments of the fuzzer's making, then use, then another start.
+/* The checking tool over segments of the fuzzer's making, a repair, then a whole start, which must find
+ * what the check found, then use, then another start.
  *
  * Input: a sequence of items. First byte 'r': the rest up to its length is put in as it is; else a
  * record with right checksums is built around it, so that what lies behind them is reached:
@@ -10,7 +11,9 @@
 
 #include "libtlsio/base/codec.h"
 #include "smtpd/spool/spool.h"
+#include "smtpd/spool/spool_check.h"
 #include "smtpd/spool/spool_record.h"
+#include "smtpd/spool/spool_repair.h"
 #include "tests/fakes/fake_disk.h"
 #include "tests/fakes/fake_loop.h"
 
@@ -35,7 +38,7 @@ static void put_items(struct str rest, struct buf files[FILES])
 		if (type == 'r')
 			buf_append_str(file, payload);
 		else
-			spool_record_append(file, type & 7, salt, id, &payload, 1);
+			spool_record_append(file, type & 15, salt, id, &payload, 1);
 	}
 }
 
@@ -88,6 +91,37 @@ static void read_all(struct spool *spool)
 	}
 }
 
+static void on_damaged(void *ctx, const struct spool_check_message *message)
+{
+	(void)ctx;
+	if (message->envelope && message->envelope->recipient_count > IDS_MOST)
+		abort();
+}
+
+/* How many messages a start will tell. What was repaired is whole. */
+static uint64_t check(struct fake_disk *disk)
+{
+	static const struct spool_check_events events = { .on_message = on_damaged };
+	struct spool_check *c =
+		spool_check_new(fake_disk_calls(disk), "/spool", 1, &events, NULL, NULL);
+	if (!c)
+		abort();
+	struct spool_check_totals before = *spool_check_totals(c);
+	struct fake_disk *repaired = fake_disk_new(2);
+	struct spool_repaired counts;
+	if (spool_repair(c, fake_disk_calls(repaired), "/spool", NULL, NULL, &counts, NULL) < 0 ||
+		counts.messages != before.living)
+		abort();
+	spool_check_free(&c);
+	c = spool_check_new(fake_disk_calls(repaired), "/spool", 1, &events, NULL, NULL);
+	if (!c || spool_check_found_damage(spool_check_totals(c)) ||
+		spool_check_totals(c)->living != before.living)
+		abort();
+	spool_check_free(&c);
+	fake_disk_free(&repaired);
+	return before.living + before.damaged_messages;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct spool_events events = { on_message, on_trouble };
@@ -98,9 +132,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	make_files(disk, str_from(data, size));
 	for (int again = 0; again < 2; again++) {
 		unsigned count = 0;
+		uint64_t expected = check(disk);
 		struct spool *spool = spool_open(loop, "/spool", 1, &settings,
 			fake_disk_calls(disk), &events, &count, NULL);
 		if (!spool || spool_replay(spool, NULL) < 0)
+			abort();
+		if (count != expected)
 			abort();
 		read_all(spool);
 		fake_loop_advance(loop, 3000);
