@@ -18,6 +18,7 @@ struct part {
 	const char *mx[TLSRPT_STRINGS_MOST];
 	struct tlsrpt_failure failures[TLSRPT_FAILURES_MOST];
 	char hosts[TLSRPT_FAILURES_MOST][TLSRPT_NAME_BYTES_MOST + 1];
+	char helos[TLSRPT_FAILURES_MOST][TLSRPT_NAME_BYTES_MOST + 1];
 };
 
 static int refuse(struct err *err, const char *what)
@@ -121,7 +122,31 @@ static int list_of(const json_t *object, const char *key, const char **into, siz
 	return 0;
 }
 
-static int read_failure(const json_t *object, struct tlsrpt_failure *ret, char *host, struct err *err)
+/* Postfix (3.10, 3.11) says the whole reply to EHLO, of many lines. Its first word is the name that is
+ * meant; one that could not stand in a report is left out, for it is optional. */
+static int read_helo(const json_t *object, char into[TLSRPT_NAME_BYTES_MOST + 1], struct err *err)
+{
+	const json_t *value = json_object_get(object, "h");
+	into[0] = '\0';
+	if (!value || json_is_null(value))
+		return 0;
+	if (!json_is_string(value))
+		return refuse(err, "\"h\" is no text");
+	struct str name = str_from(json_string_value(value), json_string_length(value));
+	name = str_head(name, str_find(name, '\n'));
+	name = str_head(name, str_find(name, '\r'));
+	if (str_starts_nocase(name, STR("250-")) || str_starts_nocase(name, STR("250 ")))
+		name = str_skip(name, 4);
+	name = str_head(name, str_find(name, ' '));
+	if (tlsrpt_text_is_clean(name, TLSRPT_NAME_BYTES_MOST)) {
+		memcpy(into, name.at, name.length);
+		into[name.length] = '\0';
+	}
+	return 0;
+}
+
+static int read_failure(const json_t *object, struct tlsrpt_failure *ret, char *host, char *helo,
+	struct err *err)
 {
 	json_int_t code;
 	if (!json_is_object(object))
@@ -132,13 +157,14 @@ static int read_failure(const json_t *object, struct tlsrpt_failure *ret, char *
 		return refuse(err, "a failure has an unknown result number");
 	if (text_of(object, "s", TLSRPT_ADDRESS_BYTES_MOST, &ret->sending_ip, err) < 0 ||
 		text_of(object, "n", TLSRPT_NAME_BYTES_MOST, &ret->mx_host, err) < 0 ||
-		text_of(object, "h", TLSRPT_NAME_BYTES_MOST, &ret->helo, err) < 0 ||
+		read_helo(object, helo, err) < 0 ||
 		text_of(object, "r", TLSRPT_ADDRESS_BYTES_MOST, &ret->receiving_ip, err) < 0 ||
 		text_of(object, "a", TLSRPT_WORDS_BYTES_MOST, &ret->additional, err) < 0 ||
 		text_of(object, "f", TLSRPT_WORDS_BYTES_MOST, &ret->reason_code, err) < 0 ||
 		lower_name(ret->mx_host, "n", host, err) < 0)
 		return -1;
 	ret->mx_host = host;
+	ret->helo = helo;
 	return 0;
 }
 
@@ -154,8 +180,8 @@ static int read_failures(const json_t *policy, struct part *part, size_t *ret_co
 		return err_set(err, ERR_PEER, "\"failure-details\" has more than %d entries",
 			TLSRPT_FAILURES_MOST);
 	for (size_t i = 0; i < json_array_size(list); i++)
-		if (read_failure(json_array_get(list, i), &part->failures[i], part->hosts[i], err) <
-			0)
+		if (read_failure(json_array_get(list, i), &part->failures[i], part->hosts[i],
+			    part->helos[i], err) < 0)
 			return -1;
 	*ret_count = json_array_size(list);
 	return 0;

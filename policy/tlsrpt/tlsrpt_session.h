@@ -25,7 +25,7 @@ enum {
 	TLSRPT_ADDRESS_BYTES_MOST = 64,
 	TLSRPT_RECORD_BYTES_MOST = 4096,  /* the TXT record */
 	TLSRPT_WORDS_BYTES_MOST = 512,	  /* additional information; reason code */
-	TLSRPT_STRINGS_MOST = 128,	  /* policy strings; mx-host patterns */
+	TLSRPT_STRINGS_MOST = 1024,	  /* policy strings; mx-host patterns: RFC 8461 bounds neither */
 	TLSRPT_POLICY_BYTES_MOST = 32768, /* a policy's text */
 	TLSRPT_POLICIES_MOST = 8,	  /* of one session */
 	TLSRPT_FAILURES_MOST = 64,	  /* of one session under one policy */

@@ -63,6 +63,41 @@ static void C12_reads_what_libtlsrpt_writes(void **state)
 	buf_release(&got);
 }
 
+#define HEAD "{\"d\":\"d.example\",\"policies\":["
+
+/* Whole, from Postfix 3.10.13 with libtlsrpt 0.5.0rc1 (no version), and 3.11.7 with 0.5.1. */
+static void C12_reads_what_postfix_really_sends(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} real[] = {
+		{ "{\"d\": \"sts-name.org\",\"pr\": \"v=TLSRPTv1; rua=mailto:tls@sts-name.org\",\"policies\":"
+		  "[{\"policy-type\":2,\"policy-domain\": \"sts-name.org\",\"policy-string\":[\"version: STSv1\","
+		  "\"mode: enforce\",\"mx: mx.sts-name.org\"],\"mx-host\":[\"mx.sts-name.org\"],"
+		  "\"failure-details\":[{\"c\":202,\"s\": \"11.5.0.6\",\"n\": \"mx.sts-name.org\",\"h\": "
+		  "\"250-fakehop.test\\r\\n250-PIPELINING\\r\\n250 STARTTLS\",\"r\": \"11.5.0.6\"}],\"t\":1,\"f\":1}]}",
+			"sts-name.org|v=TLSRPTv1; rua=mailto:tls@sts-name.org|failed sts\tsts-name.org\n"
+			"s\tversion: STSv1\ns\tmode: enforce\ns\tmx: mx.sts-name.org\nm\tmx.sts-name.org\n"
+			"{certificate-host-mismatch\t11.5.0.6\tmx.sts-name.org\tfakehop.test\t11.5.0.6\t\t}" },
+		{ "{\"dpv\": \"1\",\"d\": \"old.org\",\"pr\": \"v=TLSRPTv1; rua=mailto:tls@old.org\",\"policies\":"
+		  "[{\"policy-type\":9,\"policy-domain\": \"old.org\",\"failure-details\":[{\"c\":205,\"s\": "
+		  "\"11.5.0.54\",\"n\": \"mx.old.org\",\"h\": \"250 mx.old.org greets you\",\"r\": \"11.5.0.54\","
+		  "\"f\": \"tls-handshake-failure\"}],\"t\":1,\"f\":1}]}",
+			"old.org|v=TLSRPTv1; rua=mailto:tls@old.org|failed no-policy-found\told.org\n"
+			"{validation-failure\t11.5.0.54\tmx.old.org\tmx.old.org\t11.5.0.54\t\ttls-handshake-failure}" },
+		{ HEAD "{\"policy-type\":9,\"f\":1,\"failure-details\":[{\"c\":201,\"h\":\"250-\\u001b[2J\\r\\n\"}]}]}",
+			"d.example||failed no-policy-found\td.example\n{starttls-not-supported\t\t\t\t\t\t}" },
+	};
+	struct buf got = { 0 };
+	struct err err = { 0 };
+	(void)state;
+	for (size_t i = 0; i < sizeof(real) / sizeof(real[0]); i++) {
+		assert_int_equal(read(real[i].text, &got, &err), 0);
+		assert_string_equal(buf_text(&got), real[i].want);
+	}
+	buf_release(&got);
+}
+
 static void takes_a_datagram_without_the_version_and_without_a_policy_domain(void **state)
 {
 	struct buf got = { 0 };
@@ -75,7 +110,6 @@ static void takes_a_datagram_without_the_version_and_without_a_policy_domain(voi
 	buf_release(&got);
 }
 
-#define HEAD "{\"d\":\"d.example\",\"policies\":["
 #define GOOD "{\"policy-type\":9,\"f\":0}"
 
 static void refuses_whole_and_says_why(void **state)
@@ -233,6 +267,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(C12_reads_what_libtlsrpt_writes),
+		cmocka_unit_test(C12_reads_what_postfix_really_sends),
 		cmocka_unit_test(takes_a_datagram_without_the_version_and_without_a_policy_domain),
 		cmocka_unit_test(refuses_whole_and_says_why),
 		cmocka_unit_test(bounds_every_list_and_text),
