@@ -6,6 +6,10 @@ import time
 from place import SOURCE, check, wait_for
 
 
+def in_a_month():
+	return time.strftime("%Y-%m-%d", time.gmtime(time.time() + 30 * 86400))
+
+
 class Recipe:
 	"""Only places are others than the files say: folders, who to be; and the day of the exception. more: of the test's
 	own, behind it."""
@@ -13,10 +17,9 @@ class Recipe:
 	def __init__(self, place, folder, more=""):
 		self.place, self.folder = place, folder
 		text, run = self.file("postern.conf"), place.path("policyd")
-		day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 30 * 86400))
 		for old, new in (('"/run/postern"', f'"{run}"'),
 				 ('"/var/lib/postern/mta-sts.db"', f'"{place.path("policyd-state/mta-sts.db")}"'),
-				 ('"postern"', '"nobody"'), (re.search('until = (".*")', text).group(1), f'"{day}"')):
+				 ('"postern"', '"nobody"'), (re.search('until = (".*")', text).group(1), f'"{in_a_month()}"')):
 			check(text.count(old) == 1, f"{old} is in the recipe")
 			text = text.replace(old, new)
 		if os.geteuid() != 0:
