@@ -60,6 +60,8 @@ static void clear_host(struct policy_plan_host *host)
 	free(host->text);
 	policy_requirement_unref(&host->requirement);
 	policy_requirement_unref(&host->testing);
+	for (size_t i = 0; i < host->report_count; i++)
+		policy_report_clear(&host->reports[i]);
 }
 
 void policy_plan_whole_free(struct policy_plan_whole **whole)
@@ -72,6 +74,9 @@ void policy_plan_whole_free(struct policy_plan_whole **whole)
 		free(w->sts_mx[i]);
 	free(w->sts_mx);
 	free(w->sts_text);
+	for (size_t i = 0; i < w->word_count; i++)
+		free(w->words[i]);
+	free(w->words);
 	policy_requirement_unref(&w->rule);
 	free(w);
 }
@@ -110,6 +115,12 @@ struct policy_plan_host *policy_plan_add_host(struct policy_plan *plan, const ch
 	host->name = mem_dup(name);
 	host->preference = preference;
 	return host;
+}
+
+void policy_plan_add_report(struct policy_plan_host *host, const struct policy_report *report)
+{
+	if (host->report_count < POLICY_REPORTS_MOST)
+		policy_report_copy(report, &host->reports[host->report_count++]);
 }
 
 /* Words of peers and of zones come in here: no control byte leaves. */

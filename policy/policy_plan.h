@@ -15,6 +15,7 @@
 #include "libtlsio/base/err.h"
 #include "libtlsio/base/netaddr.h"
 #include "policy/policy_judge.h"
+#include "policy/policy_report.h"
 #include "policy/policy_requirement.h"
 
 enum {
@@ -60,6 +61,10 @@ struct policy_plan_host {
 	/* MX set proven by DNSSEC, or host named by an MTA-STS policy: then a good certificate proves
 	 * the domain, not only the host; the log says which (D5). */
 	bool is_domain_proven;
+	/* What a session with it is reported under; of a host that must not be used, one that there would
+	 * have been. None: nothing is reported. */
+	struct policy_report reports[POLICY_REPORTS_MOST];
+	size_t report_count;
 };
 
 /* What was found on the way, for people: one thing a line. */
@@ -106,6 +111,9 @@ struct policy_plan_whole {
 	char **sts_mx; /* patterns; first those that name hosts of this plan */
 	size_t sts_mx_count;
 	char *sts_text; /* as received, or as many of its lines as are kept */
+	/* The words of the policies that reports name (policy/tlsrpt), each once. */
+	char **words;
+	size_t word_count;
 };
 
 struct policy_plan {
@@ -141,6 +149,8 @@ void policy_plan_add_evidence(struct policy_plan *plan, enum policy_evidence_kin
 	__attribute__((format(printf, 7, 8)));
 /* Accepts NULL, sets NULL. */
 void policy_plan_whole_free(struct policy_plan_whole **whole);
+/* For the maker, and who reads one: copies report; beyond POLICY_REPORTS_MOST: dropped. */
+void policy_plan_add_report(struct policy_plan_host *host, const struct policy_report *report);
 /* state, reason and text at once. */
 void policy_plan_end(struct policy_plan *plan, enum policy_plan_state state,
 	enum policy_reason reason, const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -52,4 +52,22 @@ struct policy_session {
 	size_t part_count;
 };
 
+/* What was seen of a session. */
+struct policy_report_facts {
+	const char *host;
+	const struct policy_requirement *requirement;
+	const struct policy_requirement *testing; /* NULL: testing_reason says it */
+	enum policy_reason testing_reason;
+	const struct tlsio_peer *peer; /* NULL: no TLS */
+	const char *why; /* TLS was tried and failed: of that; NULL: the host did not offer it */
+};
+/* The session under this policy: reason NONE, or what it lacked, in words that name nothing of the
+ * operator's configuration. */
+void policy_report_judge(const struct policy_report *report, const struct policy_report_facts *facts,
+	struct policy_judgement *ret);
+
+/* Copies the domain. */
+void policy_report_copy(const struct policy_report *from, struct policy_report *ret);
+void policy_report_clear(struct policy_report *report);
+
 #endif

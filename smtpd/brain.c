@@ -103,7 +103,7 @@ static struct parts *parts_new(struct brain *b, struct config *config, struct er
 		p->sts = sts_new(b->loop, p->dns, &config->sts, b->mode, &sts_events, p, err);
 	if (p->sts)
 		p->plans = plan_service_new(&(struct plan_service_setup){ .loop = b->loop,
-			.dns = p->dns, .sts = p->sts, .rules = config->rules, .roots = roots,
+			.dns = p->dns, .sts = p->sts, .tally = b->tally, .rules = config->rules, .roots = roots,
 			.roots_name = config->sts.authority, .roots_sha256 = p->roots_sha256 });
 	tlsio_trust_unref(&roots);
 	if (p->plans)

@@ -32,10 +32,10 @@ static void cancel(void *ctx, void *asked)
 	door_question_cancel(&question);
 }
 
-static void report(void *ctx, const char *domain, const char *host, enum policy_reason reason)
+static void report(void *ctx, const struct policy_session *session)
 {
 	struct worker_planner *p = ctx;
-	door_client_report(p->door, domain, host, reason);
+	door_client_report(p->door, session);
 }
 
 static void forget(void *ctx)

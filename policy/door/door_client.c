@@ -21,7 +21,9 @@ enum {
 	LAST_RETRY_MS = 5000,
 	LOSSES_MOST = 3, /* a question that kills its answerer is not asked for ever */
 	SUSPECT_LOSSES = 2, /* so many, and it is asked while no other such is: it alone is to blame then */
-	REPORT_BYTES_MOST = 64 * 1024,
+	REPORT_BYTES_MOST = 256 * 1024, /* what waits; some 2,000 sessions */
+	REPORTS_AT_ONCE_BYTES = 16 * 1024,
+	REPORT_WAIT_MS = 100, /* so that many go in one write */
 	INPUT_BYTES = DOOR_PLAN_BYTES_MOST + 4096,
 	OUTPUT_BYTES = 256 * 1024,
 };
@@ -59,13 +61,14 @@ struct door_client {
 	struct list unsent, suspects; /* inquiries to be sent */
 	struct inquiry *alone;	      /* the suspect on the wire; NULL: none */
 	struct list by_limit, ready;
-	struct tlsio_timer limit, answer_ready, retry;
+	struct tlsio_timer limit, answer_ready, retry, report;
 	int64_t retry_ms;
 	uint32_t last_id;
 	struct tlsio_dial *dial;
 	struct tlsio_stream *stream;
 	bool is_greeted;
 	struct buf scratch, reports;
+	uint32_t reports_lost; /* since the last that was told */
 	char trouble[240]; /* the last, "" none */
 	int check;	   /* -1: not told yet */
 	char check_words[400];
@@ -232,19 +235,42 @@ static struct inquiry *send_first(struct door_client *c, struct list *waiting)
 	return i;
 }
 
+/* Whole frames, as many as there is room for: questions go first. */
+static void send_reports(struct door_client *c)
+{
+	struct door_frame frame;
+	struct str bytes = buf_str(&c->reports);
+	size_t used, all = 0;
+	size_t room = c->stream ? tlsio_stream_room(c->stream) : 0;
+	while (door_wire_split(str_skip(bytes, all), DOOR_QUESTION_BYTES_MOST, &frame, &used, NULL) >
+			0 &&
+		all + used <= room)
+		all += used;
+	if (all == 0)
+		return;
+	tlsio_stream_write(c->stream, bytes.at, all);
+	buf_consume(&c->reports, all);
+	if (c->reports.length == 0)
+		buf_release(&c->reports);
+}
+
 static void send_what_waits(struct door_client *c)
 {
 	if (!c->stream)
 		return;
-	if (c->reports.length && tlsio_stream_room(c->stream)) {
-		struct str bytes = buf_str(&c->reports);
-		tlsio_stream_write(c->stream, bytes.at, bytes.length);
-		buf_release(&c->reports);
-	}
 	while (!list_is_empty(&c->unsent) && tlsio_stream_room(c->stream))
 		send_first(c, &c->unsent);
 	if (!c->alone && !list_is_empty(&c->suspects) && tlsio_stream_room(c->stream))
 		c->alone = send_first(c, &c->suspects);
+	if (c->reports.length >= REPORTS_AT_ONCE_BYTES || !tlsio_timer_is_active(&c->report))
+		send_reports(c);
+}
+
+static void on_report(void *ctx)
+{
+	struct door_client *c = ctx;
+	send_reports(c);
+	connect_if_needed(c);
 }
 
 /* Another try after a while. Questions stay; each has its limit. */
@@ -444,6 +470,7 @@ struct door_client *door_client_new(const struct door_client_setup *setup)
 	tlsio_timer_init(&c->limit, c->loop, on_limit, c);
 	tlsio_timer_init(&c->answer_ready, c->loop, on_answer_ready, c);
 	tlsio_timer_init(&c->retry, c->loop, on_retry, c);
+	tlsio_timer_init(&c->report, c->loop, on_report, c);
 	return c;
 }
 
@@ -466,6 +493,8 @@ void door_client_free(struct door_client **pointer)
 	tlsio_timer_stop(&c->limit);
 	tlsio_timer_stop(&c->answer_ready);
 	tlsio_timer_stop(&c->retry);
+	tlsio_timer_stop(&c->report);
+	send_reports(c);
 	tlsio_dial_cancel(&c->dial);
 	tlsio_stream_close(&c->stream);
 	door_kept_free(&c->kept);
@@ -543,15 +572,18 @@ void door_question_cancel(struct door_question **question)
 	free(q);
 }
 
-void door_client_report(struct door_client *c, const char *domain, const char *host,
-	enum policy_reason reason)
+void door_client_report(struct door_client *c, const struct policy_session *session)
 {
-	if (strlen(domain) > DOOR_NAME_BYTES_MOST || strlen(host) > DOOR_NAME_BYTES_MOST ||
-		c->reports.length > REPORT_BYTES_MOST)
-		return; /* a count, nothing more, is lost */
-	door_wire_report(&c->reports, domain, host, reason);
-	send_what_waits(c);
-	connect_if_needed(c);
+	if (c->reports.length > REPORT_BYTES_MOST ||
+		!door_wire_report(&c->reports, c->reports_lost, session)) {
+		c->reports_lost++; /* a count, nothing more */
+		return;
+	}
+	c->reports_lost = 0;
+	if (!tlsio_timer_is_active(&c->report))
+		tlsio_timer_start(&c->report, REPORT_WAIT_MS);
+	else if (c->reports.length >= REPORTS_AT_ONCE_BYTES)
+		send_reports(c);
 }
 
 void door_client_forget(struct door_client *c, const struct door_authorities *authorities)

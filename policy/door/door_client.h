@@ -38,8 +38,9 @@ struct door_question *door_client_ask(struct door_client *client,
 	const struct policy_question *question,
 	void (*on_plan)(void *ctx, struct policy_plan *plan), void *ctx);
 void door_question_cancel(struct door_question **question);
-void door_client_report(struct door_client *client, const char *domain, const char *host,
-	enum policy_reason reason);
+/* To be counted (policy/tlsrpt). Sessions of a tenth of a second go together; while policyd is away some
+ * 2,000 wait, and what is beyond is lost: how many, it is told. Never waits. */
+void door_client_report(struct door_client *client, const struct policy_session *session);
 /* What postern-policyd found when it asked whether DNSSEC validation works (enum dns_check_result);
  * -1: it has not told yet. *ret_words: its sentence, borrowed. */
 int door_client_self_check(const struct door_client *client, const char **ret_words);

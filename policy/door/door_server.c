@@ -162,13 +162,12 @@ static int take_hello(struct client *c, struct str body)
 	return 0;
 }
 
-static int take_report(struct client *c, struct str body)
+static int take_report(struct client *c, const struct door_frame *frame)
 {
-	char domain[256], host[256];
-	enum policy_reason reason;
-	if (door_wire_read_report(body, domain, host, &reason, NULL) < 0)
+	struct policy_session session;
+	if (door_wire_read_report(frame->body, &session, NULL) < 0)
 		return -1;
-	plan_service_tally(c->server->service, domain, host, reason);
+	plan_service_tally(c->server->service, &session, frame->id);
 	return 0;
 }
 
@@ -201,7 +200,7 @@ static int take(struct client *c, const struct door_frame *frame)
 	if (!c->is_greeted)
 		return -1;
 	if (frame->kind == DOOR_REPORT)
-		return take_report(c, frame->body);
+		return take_report(c, frame);
 	if (frame->kind == DOOR_STATUS)
 		return take_status(c, frame->body);
 	if (frame->kind != DOOR_ASK || door_wire_read_ask(frame->body, &question, NULL) < 0)

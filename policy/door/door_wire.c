@@ -81,24 +81,75 @@ int door_wire_read_ask(struct str body, struct policy_question *ret, struct err 
 	return 0;
 }
 
-void door_wire_report(struct buf *into, const char *domain, const char *host,
-	enum policy_reason reason)
+static void put_address(struct door_out *out, const struct netaddr *a)
 {
-	struct door_out out;
-	door_out_begin(&out, into, DOOR_REPORT, 0);
-	door_out_u8(&out, reason);
-	door_out_text(&out, domain);
-	door_out_text(&out, host);
-	door_out_end(&out);
+	bool is_ip = a->family == NETADDR_IPV4 || a->family == NETADDR_IPV6;
+	door_out_u8(out, is_ip ? a->family : NETADDR_NONE);
+	if (is_ip)
+		door_out_raw(out, a->bytes, sizeof(a->bytes));
 }
 
-int door_wire_read_report(struct str body, char ret_domain[256], char ret_host[256],
-	enum policy_reason *ret_reason, struct err *err)
+static bool is_name(const char *name)
+{
+	return strlen(name) <= DOOR_NAME_BYTES_MOST;
+}
+
+bool door_wire_report(struct buf *into, uint32_t lost, const struct policy_session *session)
+{
+	struct door_out out;
+	bool is_fit = is_name(session->domain) && is_name(session->host);
+	for (size_t i = 0; i < session->part_count; i++)
+		is_fit = is_fit && is_name(session->parts[i].domain);
+	if (!is_fit)
+		return false;
+	door_out_begin(&out, into, DOOR_REPORT, lost);
+	door_out_text(&out, session->domain);
+	door_out_text(&out, session->host);
+	put_address(&out, &session->sending);
+	put_address(&out, &session->receiving);
+	door_out_u8(&out, (unsigned)session->part_count);
+	for (size_t i = 0; i < session->part_count; i++) {
+		const struct policy_session_part *part = &session->parts[i];
+		uint8_t identity[8];
+		codec_put_u64(identity, part->identity);
+		door_out_u8(&out, part->type);
+		door_out_u8(&out, part->reason);
+		door_out_u8(&out, part->besides);
+		door_out_raw(&out, identity, sizeof(identity));
+		door_out_text(&out, part->domain);
+		door_out_line(&out, part->why, POLICY_REPORT_WHY_BYTES_MOST);
+	}
+	door_out_end(&out);
+	return true;
+}
+
+static void get_address(struct door_in *in, struct netaddr *ret)
+{
+	*ret = (struct netaddr){ .family = (uint8_t)door_in_u8(in, NETADDR_IPV6) };
+	const void *bytes = ret->family == NETADDR_NONE ? NULL : door_in_raw(in, sizeof(ret->bytes));
+	if (bytes)
+		memcpy(ret->bytes, bytes, ret->family == NETADDR_IPV4 ? 4 : 16);
+}
+
+int door_wire_read_report(struct str body, struct policy_session *ret, struct err *err)
 {
 	struct door_in in = { .rest = body };
-	*ret_reason = (enum policy_reason)door_in_u8(&in, POLICY_REASON_STS_WEBPKI_INVALID);
-	str_copy(str_of(door_in_text(&in, DOOR_NAME_BYTES_MOST)), ret_domain, 256);
-	str_copy(str_of(door_in_text(&in, DOOR_NAME_BYTES_MOST)), ret_host, 256);
+	ret->domain = door_in_text(&in, DOOR_NAME_BYTES_MOST);
+	ret->host = door_in_text(&in, DOOR_NAME_BYTES_MOST);
+	get_address(&in, &ret->sending);
+	get_address(&in, &ret->receiving);
+	ret->part_count = door_in_u8(&in, POLICY_REPORTS_MOST);
+	for (size_t i = 0; i < ret->part_count && !in.fault; i++) {
+		struct policy_session_part *part = &ret->parts[i];
+		part->type = (enum policy_report_type)door_in_u8(&in, POLICY_REPORT_STS);
+		part->reason = (enum policy_reason)door_in_u8(&in, POLICY_REASON_STS_WEBPKI_INVALID);
+		part->besides =
+			(enum policy_reason)door_in_u8(&in, POLICY_REASON_STS_WEBPKI_INVALID);
+		const void *identity = door_in_raw(&in, 8);
+		part->identity = identity ? codec_get_u64(identity) : 0;
+		part->domain = door_in_text(&in, DOOR_NAME_BYTES_MOST);
+		part->why = door_in_text(&in, POLICY_REPORT_WHY_BYTES_MOST);
+	}
 	return door_in_end(&in, "a report", err);
 }
 

@@ -16,7 +16,7 @@
 #include "policy/policy_plan.h"
 
 enum {
-	DOOR_FORMAT = 1,
+	DOOR_FORMAT = 2,
 	DOOR_WIRE_HEAD_BYTES = 9,	     /* of a frame, before its body */
 	DOOR_QUESTION_BYTES_MOST = 4096,     /* a frame to the server */
 	DOOR_PLAN_BYTES_MOST = 1024 * 1024,  /* a frame to the client */
@@ -28,7 +28,7 @@ enum door_kind {
 	DOOR_HELLO = 1,	   /* u16 format, then the side's program name */
 	DOOR_ASK = 2,	   /* policy_question */
 	DOOR_PLAN = 3,	   /* policy_plan */
-	DOOR_REPORT = 4,   /* domain, host, policy_reason: a delivery under a policy in testing mode */
+	DOOR_REPORT = 4,   /* policy_session, judged; id: how many could not be told before it */
 	DOOR_SELF_CHECK = 5, /* to the client, after HELLO: u8 dns_check_result, words */
 	DOOR_FORGET = 6,     /* to the client: other rules are in force, plans kept are void */
 	DOOR_STATUS = 7,     /* empty: how is it going? and the answer, door_status */
@@ -49,7 +49,7 @@ struct door_status {
 
 struct door_frame {
 	enum door_kind kind;
-	uint32_t id;	 /* ASK and its PLAN: the client's number */
+	uint32_t id;	 /* ASK and its PLAN: the client's number; REPORT: see there */
 	struct str body; /* borrowed */
 };
 
@@ -62,8 +62,8 @@ void door_wire_hello(struct buf *into, const char *program);
 void door_wire_ask(struct buf *into, uint32_t id, const struct policy_question *question);
 /* A plan larger than a frame goes without its evidence, or becomes a DEFER plan that says so. */
 void door_wire_plan(struct buf *into, uint32_t id, const struct policy_plan *plan);
-void door_wire_report(struct buf *into, const char *domain, const char *host,
-	enum policy_reason reason);
+/* False, and nothing appended: a name in it is longer than any. Words are cut. */
+bool door_wire_report(struct buf *into, uint32_t lost, const struct policy_session *session);
 void door_wire_self_check(struct buf *into, int result, const char *words);
 void door_wire_forget(struct buf *into);
 void door_wire_ask_status(struct buf *into);
@@ -73,8 +73,8 @@ void door_wire_status(struct buf *into, const struct door_status *status);
 int door_wire_read_hello(struct str body, unsigned *ret_format, struct err *err);
 /* names point into body. */
 int door_wire_read_ask(struct str body, struct policy_question *ret, struct err *err);
-int door_wire_read_report(struct str body, char ret_domain[256], char ret_host[256],
-	enum policy_reason *ret_reason, struct err *err);
+/* names and words point into body. */
+int door_wire_read_report(struct str body, struct policy_session *ret, struct err *err);
 int door_wire_read_status(struct str body, struct door_status *ret, struct err *err);
 int door_wire_read_self_check(struct str body, int *ret_result, char ret_words[400], struct err *err);
 

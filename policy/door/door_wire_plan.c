@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libtlsio/base/codec.h"
 #include "libtlsio/base/mem.h"
 #include "policy/door/door_bytes.h"
 #include "policy/door/door_wire.h"
@@ -66,6 +67,21 @@ static void put_requirement(struct door_out *out, const struct policy_requiremen
 	door_out_raw(out, r->fingerprint, FINGERPRINT_BYTES);
 }
 
+static void put_reports(struct door_out *out, const struct policy_plan_host *host)
+{
+	door_out_u8(out, (unsigned)host->report_count);
+	for (size_t i = 0; i < host->report_count; i++) {
+		const struct policy_report *report = &host->reports[i];
+		uint8_t identity[8];
+		codec_put_u64(identity, report->identity);
+		door_out_u8(out, report->type);
+		door_out_u8(out, report->measure);
+		door_out_u8(out, report->failure);
+		door_out_raw(out, identity, sizeof(identity));
+		door_out_text(out, report->domain);
+	}
+}
+
 static void put_host(struct door_out *out, const struct policy_plan_host *host)
 {
 	door_out_text(out, host->name);
@@ -83,6 +99,7 @@ static void put_host(struct door_out *out, const struct policy_plan_host *host)
 	put_requirement(out, host->testing);
 	door_out_u8(out, host->testing_reason);
 	door_out_u8(out, host->is_domain_proven);
+	put_reports(out, host);
 }
 
 static void put_evidence(struct door_out *out, const struct policy_evidence *e)
@@ -253,6 +270,26 @@ static void get_addresses(struct door_in *in, struct policy_plan_host *host)
 	}
 }
 
+static void get_reports(struct reading *reading, struct policy_plan_host *host)
+{
+	struct door_in *in = &reading->in;
+	size_t count = door_in_u8(in, POLICY_REPORTS_MOST);
+	for (size_t i = 0; i < count && !in->fault; i++) {
+		struct policy_report report = { 0 };
+		report.type = (enum policy_report_type)door_in_u8(in, POLICY_REPORT_STS);
+		report.measure =
+			(enum policy_report_measure)door_in_u8(in, POLICY_REPORT_BY_FAILURE);
+		report.failure = (enum policy_reason)door_in_u8(in, REASON_MOST);
+		const void *identity = door_in_raw(in, 8);
+		report.identity = identity ? codec_get_u64(identity) : 0;
+		report.domain = (char *)(uintptr_t)door_in_text(in, DOOR_NAME_BYTES_MOST);
+		if (report.measure == POLICY_REPORT_BY_REQUIREMENT && !host->requirement &&
+			!in->fault && !reading->refusal[0])
+			in->fault = "reports by a requirement that is not there";
+		policy_plan_add_report(host, &report);
+	}
+}
+
 static void get_host(struct reading *reading, struct policy_plan *plan)
 {
 	struct door_in *in = &reading->in;
@@ -265,6 +302,7 @@ static void get_host(struct reading *reading, struct policy_plan *plan)
 	host->testing = get_requirement(reading);
 	host->testing_reason = (enum policy_reason)door_in_u8(in, REASON_MOST);
 	host->is_domain_proven = door_in_u8(in, 1);
+	get_reports(reading, host);
 	if (!*name && !in->fault)
 		in->fault = "has a host without a name";
 	if (!host->requirement && !host->text && !in->fault && !reading->refusal[0])

@@ -9,6 +9,7 @@
 #include "libtlsio/base/mem.h"
 #include "policy/plan/plan_evidence.h"
 #include "policy/plan/plan_host.h"
+#include "policy/plan/plan_report.h"
 #include "policy/plan/plan_whole.h"
 #include "policy/policy_domain.h"
 
@@ -396,6 +397,15 @@ static void fill_whole(struct plan_domain *d)
 	d->plan->whole = plan_whole_new(&facts);
 }
 
+/* The hosts of the plan stand in the order of ours. */
+static void fill_reports(struct plan_domain *d)
+{
+	const struct plan_report_facts facts = { .rule = d->rule, .next_hop = d->next_hop,
+		.sts = d->has_sts ? &d->sts : NULL, .tally = d->means->tally };
+	for (size_t i = 0; d->plan->state == POLICY_PLAN_READY && i < d->plan->host_count; i++)
+		plan_report_host(&facts, d->hosts[i], &d->plan->hosts[i], d->plan->whole);
+}
+
 static void make(struct plan_domain *d)
 {
 	int64_t now_s = tlsio_loop_time_s(d->means->loop);
@@ -417,10 +427,12 @@ static void make(struct plan_domain *d)
 		plan_evidence_sts(d->plan, d->next_hop, d->has_sts ? &d->sts : NULL,
 			d->sts_why_not ? d->sts_why_not : "there is no host to send to",
 			now_s);
-		plan_tally_show(d->means->tally, d->next_hop, now_s, d->plan);
+		if (d->means->tally)
+			tlsrpt_tally_show(d->means->tally, d->next_hop, d->plan);
 	}
 	set_expiry(d, now_s);
 	fill_whole(d);
+	fill_reports(d);
 	tlsio_timer_stop(&d->timer);
 	tlsio_turn_cancel(&d->turn);
 	struct policy_plan *plan = d->plan;

@@ -14,10 +14,10 @@
 #include "libtlsio/base/list.h"
 #include "libtlsio/tlsio_loop.h"
 #include "policy/dns/dns.h"
-#include "policy/plan/plan_tally.h"
 #include "policy/policy_plan.h"
 #include "policy/policy_rules.h"
 #include "policy/sts/sts.h"
+#include "policy/tlsrpt/tlsrpt_tally.h"
 
 enum {
 	PLAN_TTL_LEAST_S = 5,
@@ -39,7 +39,7 @@ struct plan_means {
 	struct tlsio_trust *roots;
 	char *roots_name;
 	uint8_t roots_sha256[32];
-	const struct plan_tally *tally;
+	struct tlsrpt_tally *tally; /* NULL: nothing is counted */
 	struct plan_places places;
 };
 

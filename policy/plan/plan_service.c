@@ -8,7 +8,6 @@
 #include "policy/plan/plan_domain.h"
 #include "policy/plan/plan_keep.h"
 #include "policy/plan/plan_restore.h"
-#include "policy/plan/plan_tally.h"
 #include "policy/plan/plan_whole.h"
 
 #define uthash_malloc(size) mem_alloc(size)
@@ -56,7 +55,6 @@ struct plan_question {
 
 struct plan_service {
 	struct plan_means means;
-	struct plan_tally *tally;
 	struct policy_rules *rules;
 	struct plan_keep *keep;
 	struct job *jobs;
@@ -236,7 +234,6 @@ static bool has_place(const struct plan_service *s, const struct key *key)
 struct plan_service *plan_service_new(const struct plan_service_setup *setup)
 {
 	struct plan_service *s = mem_zero(sizeof(*s));
-	s->tally = plan_tally_new();
 	s->means.loop = setup->loop;
 	s->means.dns = setup->dns;
 	s->means.sts = setup->sts;
@@ -244,7 +241,7 @@ struct plan_service *plan_service_new(const struct plan_service_setup *setup)
 	s->means.roots_name = mem_dup(setup->roots_name ? setup->roots_name : "");
 	if (setup->roots_sha256)
 		memcpy(s->means.roots_sha256, setup->roots_sha256, sizeof(s->means.roots_sha256));
-	s->means.tally = s->tally;
+	s->means.tally = setup->tally;
 	s->rules = policy_rules_ref(setup->rules);
 	s->keep = plan_keep_new(setup->plans_most ? setup->plans_most : PLANS_MOST);
 	s->in_flight_most = setup->in_flight_most ? setup->in_flight_most : IN_FLIGHT_MOST;
@@ -283,7 +280,6 @@ void plan_service_free(struct plan_service **service)
 	free_questions(&s->ready);
 	tlsio_turn_cancel(&s->turn);
 	plan_keep_free(&s->keep);
-	plan_tally_free(&s->tally);
 	policy_rules_unref(&s->rules);
 	tlsio_trust_unref(&s->means.roots);
 	free(s->means.roots_name);
@@ -363,10 +359,10 @@ struct policy_plan *plan_service_known(struct plan_service *s, const struct poli
 	return defer(s, question, "not looked up yet");
 }
 
-void plan_service_tally(struct plan_service *s, const char *domain, const char *host,
-	enum policy_reason reason)
+void plan_service_tally(struct plan_service *s, const struct policy_session *session, uint32_t lost)
 {
-	plan_tally_add(s->tally, domain, host, reason, tlsio_loop_time_s(s->means.loop));
+	if (s->means.tally)
+		tlsrpt_tally_add_named(s->means.tally, session, lost);
 }
 
 void plan_service_forget(struct plan_service *s, const char *domain)
@@ -414,6 +410,9 @@ enum plan_restored plan_service_restore(struct plan_service *s, const struct pla
 		return PLAN_ODD;
 	enum plan_restored result =
 		plan_restore(kept, s->rules, s->means.sts, tlsio_loop_time_s(s->means.loop));
+	for (size_t i = 0; result == PLAN_RESTORED && s->means.tally && i < kept->plan->whole->word_count;
+		i++)
+		tlsrpt_tally_know_text(s->means.tally, str_of(kept->plan->whole->words[i]));
 	if (result == PLAN_RESTORED)
 		plan_keep_put(s->keep, kept_key(&key), kept->plan, kept->has_evidence, now(s));
 	return result;

@@ -16,6 +16,7 @@
 #include "policy/policy_plan.h"
 #include "policy/policy_rules.h"
 #include "policy/sts/sts.h"
+#include "policy/tlsrpt/tlsrpt_tally.h"
 
 struct plan_service;
 struct plan_question;
@@ -24,6 +25,7 @@ struct plan_service_setup {
 	struct tlsio_loop *loop;
 	struct dns *dns; /* borrowed */
 	struct sts *sts; /* borrowed; NULL: MTA-STS is off */
+	struct tlsrpt_tally *tally; /* borrowed; NULL: sessions are not counted */
 	struct policy_rules *rules; /* shares */
 	struct tlsio_trust *roots;  /* shares; what PKIX means for MTA-STS */
 	const char *roots_name;	    /* "system", copied */
@@ -50,10 +52,9 @@ struct policy_plan *plan_service_find(struct plan_service *service,
  * cannot wait. Gives. */
 struct policy_plan *plan_service_known(struct plan_service *service,
 	const struct policy_question *question);
-/* What a delivery under a policy in testing mode would have come to (M17): counted per domain,
- * shown as evidence. reason NONE: it would have passed. */
-void plan_service_tally(struct plan_service *service, const char *domain, const char *host,
-	enum policy_reason reason);
+/* A session with a host of a plan, judged; lost: how many before it did not get here. */
+void plan_service_tally(struct plan_service *service, const struct policy_session *session,
+	uint32_t lost);
 /* sts told of a new policy: forget this domain's plans. */
 void plan_service_forget(struct plan_service *service, const char *domain);
 

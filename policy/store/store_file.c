@@ -12,6 +12,8 @@ enum {
 	/* as plan_whole bounds them, and some room */
 	MX_MOST = 8192,
 	STS_TEXT_BYTES_MOST = 16384,
+	WORDS_MOST = 2 * POLICY_PLAN_HOSTS_MOST,
+	WORDS_BYTES_MOST = 32768, /* of one policy: TLSRPT_POLICY_BYTES_MOST */
 };
 enum { BY_MX = 1, MX_KNOWN = 2, MX_PROVEN = 4, WHOLE_FLAGS = 7 };
 
@@ -65,6 +67,9 @@ static void put_whole(struct door_out *out, const struct policy_plan_whole *w)
 	for (size_t i = 0; i < w->sts_mx_count && !out->is_too_much; i++)
 		door_out_text(out, w->sts_mx[i]);
 	door_out_bytes(out, str_of(w->sts_text ? w->sts_text : ""));
+	door_out_u16(out, w->word_count);
+	for (size_t i = 0; i < w->word_count && !out->is_too_much; i++)
+		door_out_bytes(out, str_of(w->words[i]));
 }
 
 bool store_file_put(struct buf *into, const struct plan_service_kept *kept)
@@ -116,6 +121,21 @@ static void get_patterns(struct door_in *in, struct policy_plan_whole *w)
 	}
 }
 
+/* What the tally may take for the words of a policy; it looks at them itself. */
+static void get_words(struct door_in *in, struct policy_plan_whole *w)
+{
+	size_t count = door_in_u16(in, WORDS_MOST);
+	if (count)
+		w->words = mem_array(count, sizeof(*w->words));
+	for (size_t i = 0; i < count && !in->fault; i++) {
+		struct str text = door_in_bytes(in, WORDS_BYTES_MOST);
+		if (memchr(text.at, '\0', text.length) && !in->fault)
+			in->fault = "has a policy's words with a NUL in them";
+		if (!in->fault)
+			w->words[w->word_count++] = mem_dup_bytes(text.at, text.length);
+	}
+}
+
 static struct policy_plan_whole *get_whole(struct door_in *in)
 {
 	struct policy_plan_whole *w = mem_zero(sizeof(*w));
@@ -134,6 +154,7 @@ static struct policy_plan_whole *get_whole(struct door_in *in)
 		in->fault = "has a policy with a NUL in it";
 	if (w->sts_mode != POLICY_STS_NONE && !in->fault)
 		w->sts_text = mem_dup_bytes(text.at, text.length);
+	get_words(in, w);
 	return w;
 }
 

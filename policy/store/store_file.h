@@ -15,7 +15,7 @@
 #include "policy/plan/plan_service.h"
 
 enum {
-	STORE_FORMAT = 1,
+	STORE_FORMAT = 2,
 	STORE_HEAD_BYTES = 8 + 4 + 32 + 8 + 4 + 8 + 4,
 	STORE_FILE_BYTES_MOST = 128 * 1024 * 1024,
 	STORE_PLANS_MOST = 1000000,

@@ -366,17 +366,12 @@ void tlsrpt_tally_free(struct tlsrpt_tally **tally)
 
 /* ---- counting ----------------------------------------------------------------------------------- */
 
-uint64_t tlsrpt_tally_know(struct tlsrpt_tally *tally, const struct tlsrpt_policy *policy)
+void tlsrpt_tally_know_text(struct tlsrpt_tally *tally, struct str text)
 {
-	struct buf text = { 0 };
-	uint64_t identity = 0;
-	if (tlsrpt_policy_write(policy, &text)) {
-		identity = tlsrpt_policy_identity(buf_str(&text));
-		if (tally)
-			tlsrpt_known_put(tally->known, identity, buf_str(&text));
-	}
-	buf_release(&text);
-	return identity;
+	enum policy_report_type type;
+	struct str domain, lines;
+	if (tlsrpt_policy_read(text, &type, &domain, &lines))
+		tlsrpt_known_put(tally->known, tlsrpt_policy_identity(text), text);
 }
 
 static void count_failure(struct tlsrpt_tally *t, struct entry *e, const struct tlsrpt_failure *failure)
@@ -449,9 +444,14 @@ static void add_part(struct tlsrpt_tally *t, const struct policy_session *sessio
 		count_failure(t, e, &failure);
 }
 
-void tlsrpt_tally_add_named(struct tlsrpt_tally *t, const struct policy_session *session)
+void tlsrpt_tally_add_named(struct tlsrpt_tally *t, const struct policy_session *session,
+	uint32_t lost)
 {
 	char domain[POLICY_DOMAIN_BYTES];
+	if (lost > 0)
+		refuse(t, day_of(t, tlsrpt_row_day(tlsio_loop_time_s(t->loop))),
+			"posternd could not tell of them in time");
+	t->dropped += lost > 0 ? lost - 1 : 0;
 	if (policy_domain_parse(str_of(session->domain), domain, NULL) < 0) {
 		t->dropped++;
 		return;

@@ -41,11 +41,12 @@ void tlsrpt_tally_change(struct tlsrpt_tally *tally, const struct tlsrpt_setting
 /* Writes what is not written. Accepts NULL, sets NULL. */
 void tlsrpt_tally_free(struct tlsrpt_tally **tally);
 
-/* Its words, for sessions that name it by its identity, which is returned; 0: it has words that cannot
- * be kept. tally NULL: only the identity. */
-uint64_t tlsrpt_tally_know(struct tlsrpt_tally *tally, const struct tlsrpt_policy *policy);
-/* A session that names its policies. Words that are not known any more are left out. */
-void tlsrpt_tally_add_named(struct tlsrpt_tally *tally, const struct policy_session *session);
+/* The text of a policy, for sessions that name it by its identity (tlsrpt_policy_identity). Copies. */
+void tlsrpt_tally_know_text(struct tlsrpt_tally *tally, struct str text);
+/* A session that names its policies. Words that are not known any more are left out. lost: how many
+ * were lost on the way before it. */
+void tlsrpt_tally_add_named(struct tlsrpt_tally *tally, const struct policy_session *session,
+	uint32_t lost);
 /* A session with all its words. */
 void tlsrpt_tally_add(struct tlsrpt_tally *tally, const struct tlsrpt_session *session);
 /* Adds one POLICY_EVIDENCE_STS_TALLY line when sessions with domain were held against a policy in

@@ -149,7 +149,7 @@ static void on_ready(void *ctx, struct relay_connection *c)
 	struct relay_job *job = relay_connection_job(c);
 	(void)ctx;
 	relay_job_see(job, c);
-	relay_report_testing(job, c);
+	relay_report_session(job, c);
 	run_transaction(job);
 }
 
@@ -214,6 +214,7 @@ static void on_over(void *ctx, struct relay_connection *c, const struct relay_ma
 	switch (end->kind) {
 	case RELAY_END_IN_CLEAR:
 		relay_report_refused(job, c, end);
+		relay_report_session(job, c);
 		snprintf(job->facts.note, sizeof(job->facts.note), "%.299s", end->outcome.text);
 		job->stays_in_clear = true;
 		advance(job);
@@ -223,7 +224,7 @@ static void on_over(void *ctx, struct relay_connection *c, const struct relay_ma
 		relay_job_see(job, c);
 		if (end->kind == RELAY_END_REFUSED) {
 			relay_report_refused(job, c, end);
-			relay_report_testing(job, c);
+			relay_report_session(job, c);
 		}
 		try_next(job, &end->outcome, end->kind == RELAY_END_REFUSED);
 		return;
@@ -342,7 +343,7 @@ static void advance(struct relay_job *job)
 	}
 	attach(job, c);
 	relay_job_see(job, c);
-	relay_report_testing(job, c);
+	relay_report_session(job, c);
 	run_transaction(job);
 }
 
@@ -410,6 +411,8 @@ static void on_plan(void *asker, struct policy_plan *plan)
 	}
 	if (plan->state == POLICY_PLAN_READY)
 		relay_report_skipped(job, plan);
+	else if (plan->state == POLICY_PLAN_DEFER)
+		relay_report_unknown(job, plan);
 	if (relay_planned_read(plan, &by, &job->candidates, &job->causes, &outcome)) {
 		advance(job);
 		return;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "libtlsio/base/mem.h"
 #include "libtlsio/tlsio_stream.h"
@@ -29,6 +30,8 @@ struct relay_connection {
 	struct list link;
 	struct list age_link;
 	bool is_over; /* only the goodbye is left */
+	bool is_silent;
+	char *tls_fault, *counted_for; /* NULL: none */
 	struct spool_reader *reader;
 	struct relay_body body;
 	bool body_is_ended;
@@ -87,6 +90,8 @@ static void on_timeout(void *ctx)
 	}
 	if (phase == RELAY_PHASE_UPGRADING) {
 		snprintf(why, sizeof(why), "the handshake did not finish within %d s", seconds);
+		c->is_silent = true;
+		c->tls_fault = mem_dup(why);
 		relay_machine_tls_failed(c->machine, why);
 		return;
 	}
@@ -269,6 +274,7 @@ static void on_end(void *ctx, enum tlsio_end end, const struct err *why)
 	if (relay_machine_phase(c->machine) == RELAY_PHASE_UPGRADING) {
 		snprintf(text, sizeof(text), "%s", words ? words :
 			"the connection was closed in the handshake");
+		c->tls_fault = mem_dup(text);
 		relay_machine_tls_failed(c->machine, text);
 		return;
 	}
@@ -300,6 +306,8 @@ static void free_connection(struct relay_connection *c)
 	relay_machine_free(&c->machine);
 	relay_hop_unref(&c->hop);
 	relay_body_clear(&c->body);
+	free(c->tls_fault);
+	free(c->counted_for);
 	free(c);
 }
 
@@ -427,6 +435,33 @@ const struct smtp_ehlo *relay_connection_ehlo(const struct relay_connection *c)
 const struct netaddr *relay_connection_remote(const struct relay_connection *c)
 {
 	return tlsio_stream_remote(c->stream);
+}
+
+const struct netaddr *relay_connection_local(const struct relay_connection *c)
+{
+	return tlsio_stream_local(c->stream);
+}
+
+const char *relay_connection_tls_fault(const struct relay_connection *c)
+{
+	const struct policy_judgement *j = relay_machine_judgement(c->machine);
+	if (c->tls_fault || relay_connection_peer(c))
+		return c->tls_fault;
+	return j->reason == POLICY_REASON_VALIDATION_FAILURE ? "STARTTLS was refused" : NULL;
+}
+
+bool relay_connection_is_silent(const struct relay_connection *c)
+{
+	return c->is_silent;
+}
+
+bool relay_connection_count_for(struct relay_connection *c, const char *domain)
+{
+	if (c->counted_for && strcmp(c->counted_for, domain) == 0)
+		return false;
+	free(c->counted_for);
+	c->counted_for = mem_dup(domain);
+	return true;
 }
 
 unsigned relay_connection_transaction_count(const struct relay_connection *c)

@@ -71,6 +71,13 @@ const struct tlsio_peer *relay_connection_peer(const struct relay_connection *c)
 const struct policy_judgement *relay_connection_judgement(const struct relay_connection *c);
 const struct smtp_ehlo *relay_connection_ehlo(const struct relay_connection *c);
 const struct netaddr *relay_connection_remote(const struct relay_connection *c);
+const struct netaddr *relay_connection_local(const struct relay_connection *c);
+/* TLS was begun, or asked for, and did not come up: why; NULL: it was not asked for, or is there. */
+const char *relay_connection_tls_fault(const struct relay_connection *c);
+/* ... since the peer fell silent: that says nothing of its TLS. */
+bool relay_connection_is_silent(const struct relay_connection *c);
+/* False: it was called for this domain before, the last time. */
+bool relay_connection_count_for(struct relay_connection *c, const char *domain);
 unsigned relay_connection_transaction_count(const struct relay_connection *c);
 /* Stray CR and LF that were made blanks in the last body: none, unless the spool is wrong. */
 uint64_t relay_connection_mended_count(const struct relay_connection *c);

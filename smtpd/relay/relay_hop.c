@@ -1,6 +1,7 @@
 #include "smtpd/relay/relay_hop.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "libtlsio/base/buf.h"
 #include "libtlsio/base/mem.h"
@@ -30,6 +31,8 @@ struct relay_hop *relay_hop_new(const struct relay_hop *from)
 	hop->path = mem_dup(from->path);
 	hop->requirement = policy_requirement_ref(from->requirement);
 	hop->testing = policy_requirement_ref(from->testing);
+	for (size_t i = 0; i < from->report_count; i++)
+		policy_report_copy(&from->reports[i], &hop->reports[i]);
 	set_key(hop);
 	return hop;
 }
@@ -50,11 +53,13 @@ struct relay_hop *relay_hop_of_route(const struct relay_destination *d,
 struct relay_hop *relay_hop_of_plan(const struct relay_destination *d,
 	const struct policy_plan_host *host, const struct netaddr *address)
 {
-	const struct relay_hop hop = { .transport = d->transport, .host = host->name,
+	struct relay_hop hop = { .transport = d->transport, .host = host->name,
 		.address = *address, .implicit_tls = d->implicit_tls,
 		.requirement = host->requirement, .is_planned = true,
 		.is_domain_proven = host->is_domain_proven, .testing = host->testing,
-		.testing_reason = host->testing_reason };
+		.testing_reason = host->testing_reason,
+		.report_count = host->report_count };
+	memcpy(hop.reports, host->reports, sizeof(hop.reports)); /* relay_hop_new copies what they hold */
 	return relay_hop_new(&hop);
 }
 
@@ -72,6 +77,8 @@ void relay_hop_unref(struct relay_hop **ref)
 		return;
 	policy_requirement_unref(&hop->requirement);
 	policy_requirement_unref(&hop->testing);
+	for (size_t i = 0; i < hop->report_count; i++)
+		policy_report_clear(&hop->reports[i]);
 	free(hop->key);
 	free(hop->host);
 	free(hop->path);

@@ -29,6 +29,8 @@ struct relay_hop {
 	bool is_domain_proven; /* a good certificate proves the domain, not only the host */
 	struct policy_requirement *testing; /* shares, may be NULL: judged besides, never obeyed */
 	enum policy_reason testing_reason;  /* without testing: that verdict, or NONE */
+	struct policy_report reports[POLICY_REPORTS_MOST]; /* a session with it is reported under */
+	size_t report_count;
 };
 
 /* Copies everything but references and key, shares the requirements. Gives. */

@@ -14,8 +14,9 @@ struct relay_planner {
 	void *(*ask)(void *ctx, const struct policy_question *question,
 		void (*on_plan)(void *asker, struct policy_plan *plan), void *asker);
 	void (*cancel)(void *ctx, void *asked);
-	/* A host under a policy in testing mode was judged by it; NONE: it passed (RFC 8461 5). */
-	void (*report)(void *ctx, const char *domain, const char *host, enum policy_reason reason);
+	/* A session with a host of a plan, judged by the policies it is reported under (RFC 8460). NULL:
+	 * nobody counts. */
+	void (*report)(void *ctx, const struct policy_session *session);
 	/* A plan came that was made by other rules than ours: plans that are kept are of no use.
 	 * NULL: none are kept. */
 	void (*forget)(void *ctx);

@@ -1,7 +1,5 @@
 #include "smtpd/relay/relay_report.h"
 
-#include <stdio.h>
-
 #include "libtlsio/base/log.h"
 
 static void log_peer(struct log_line *l, const struct relay_job *job,
@@ -38,6 +36,84 @@ void relay_report_refused(const struct relay_job *job, const struct relay_connec
 	log_end(&l);
 }
 
+/* A host that the route names is the policy's domain itself. */
+static const char *domain_of(const struct relay_job *job)
+{
+	return job->destination->by_mx ? job->destination->domain : job->destination->host;
+}
+
+/* "sts-testing": what would have stopped the mail, and did not. */
+static void log_testing(const struct relay_job *job, const struct relay_connection *c,
+	const struct policy_judgement *j)
+{
+	struct log_line l;
+	log_begin(&l, LOG_LEVEL_WARNING, "sts-testing");
+	log_text(&l, "domain", domain_of(job));
+	log_peer(&l, job, c);
+	log_text(&l, "verdict", policy_reason_name(j->reason));
+	log_text(&l, "reason", j->text);
+	log_end(&l);
+}
+
+static void add_part(struct policy_session *session, const struct policy_report *report,
+	const struct policy_judgement *j)
+{
+	session->parts[session->part_count++] = (struct policy_session_part){ .type = report->type,
+		.reason = j->reason, .identity = report->identity, .domain = report->domain,
+		.besides = report->measure == POLICY_REPORT_BY_FAILURE ? POLICY_REASON_NONE
+								      : report->failure,
+		.why = j->text };
+}
+
+static void tell(const struct relay_job *job, const struct policy_session *session)
+{
+	const struct relay_planner *planner = job->planner;
+	if (session->part_count > 0 && planner && planner->report)
+		planner->report(planner->ctx, session);
+}
+
+void relay_report_session(const struct relay_job *job, struct relay_connection *c)
+{
+	const struct relay_hop *hop = job->hop;
+	struct policy_judgement judgements[POLICY_REPORTS_MOST];
+	const struct policy_report_facts facts = { .host = relay_hop_name(hop),
+		.requirement = hop->requirement, .testing = hop->testing,
+		.testing_reason = hop->testing_reason, .peer = relay_connection_peer(c),
+		.why = relay_connection_tls_fault(c) };
+	struct policy_session session = { .domain = domain_of(job),
+		.host = relay_hop_name(hop), .sending = *relay_connection_local(c),
+		.receiving = *relay_connection_remote(c) };
+	/* In clear because TLS failed: it failed in the session before, which was counted. */
+	if (hop->report_count == 0 || relay_connection_stays_in_clear(c) ||
+		relay_connection_is_silent(c) || !relay_connection_count_for(c, session.domain))
+		return;
+	for (size_t i = 0; i < hop->report_count; i++) {
+		const struct policy_report *report = &hop->reports[i];
+		policy_report_judge(report, &facts, &judgements[i]);
+		add_part(&session, report, &judgements[i]);
+		if (report->measure == POLICY_REPORT_BY_TESTING &&
+			judgements[i].reason != POLICY_REASON_NONE)
+			log_testing(job, c, &judgements[i]);
+	}
+	tell(job, &session);
+}
+
+/* Sessions that there would have been, had the host been tried. */
+static void report_skipped_host(const struct relay_job *job, const struct policy_plan *plan,
+	const struct policy_plan_host *host)
+{
+	struct policy_judgement judgement = { .reason = POLICY_REASON_NONE };
+	struct policy_session session = { .domain = plan->next_hop, .host = host->name };
+	for (size_t i = 0; i < host->report_count; i++) {
+		const struct policy_report *report = &host->reports[i];
+		if (report->measure != POLICY_REPORT_BY_FAILURE)
+			continue; /* nothing was judged */
+		judgement.reason = report->failure;
+		add_part(&session, report, &judgement);
+	}
+	tell(job, &session);
+}
+
 void relay_report_skipped(const struct relay_job *job, const struct policy_plan *plan)
 {
 	char id[17];
@@ -54,49 +130,15 @@ void relay_report_skipped(const struct relay_job *job, const struct policy_plan 
 			log_text(&l, "verdict", policy_reason_name(host->reason));
 		log_text(&l, "reason", host->text);
 		log_end(&l);
+		report_skipped_host(job, plan, host);
 	}
 }
 
-static void judge(const struct relay_job *job, const struct relay_connection *c,
-	struct policy_judgement *ret)
+void relay_report_unknown(const struct relay_job *job, const struct policy_plan *plan)
 {
-	const struct relay_hop *hop = job->hop;
-	const struct tlsio_peer *peer = relay_connection_peer(c);
-	const struct policy_judgement *real = relay_connection_judgement(c);
-	const char *name = relay_hop_name(hop);
-	bool was_tried = relay_connection_stays_in_clear(c) ||
-		real->reason == POLICY_REASON_VALIDATION_FAILURE;
-	if (peer)
-		policy_judge_peer(hop->testing, name, peer, ret);
-	else if (was_tried)
-		policy_judge_failed_tls(hop->testing, name, "the handshake failed", ret);
-	else
-		policy_judge_no_starttls(hop->testing, name, ret);
-}
-
-void relay_report_testing(const struct relay_job *job, const struct relay_connection *c)
-{
-	const struct relay_planner *planner = job->planner;
-	struct policy_judgement j = { .reason = job->hop->testing_reason };
-	/* A host that the route names is the policy's domain itself. */
-	const char *domain = job->destination->by_mx ? job->destination->domain
-						     : job->destination->host;
-	struct log_line l;
-	if (!job->hop->testing && j.reason == POLICY_REASON_NONE)
-		return;
-	if (job->hop->testing)
-		judge(job, c, &j);
-	else
-		snprintf(j.text, sizeof(j.text), "the policy of %s does not name %s", domain,
-			relay_hop_name(job->hop));
-	if (planner && planner->report)
-		planner->report(planner->ctx, domain, relay_hop_name(job->hop), j.reason);
-	if (j.reason == POLICY_REASON_NONE)
-		return;
-	log_begin(&l, LOG_LEVEL_WARNING, "sts-testing");
-	log_text(&l, "domain", domain);
-	log_peer(&l, job, c);
-	log_text(&l, "verdict", policy_reason_name(j.reason));
-	log_text(&l, "reason", j.text);
-	log_end(&l);
+	struct policy_session session = { .domain = plan->next_hop, .host = "", .part_count = 1,
+		.parts = { { .type = POLICY_REPORT_TLSA, .reason = plan->reason,
+			.domain = plan->next_hop, .why = "" } } };
+	if (plan->reason == POLICY_REASON_DNSSEC_INVALID)
+		tell(job, &session);
 }

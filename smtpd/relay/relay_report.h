@@ -12,8 +12,12 @@ void relay_report_refused(const struct relay_job *job, const struct relay_connec
 	const struct relay_machine_end *end);
 /* "host-skipped": hosts of the plan that are not even tried. */
 void relay_report_skipped(const struct relay_job *job, const struct policy_plan *plan);
-/* MTA-STS in testing mode (RFC 8461 section 5): the connection is judged by that policy too, whatever
- * becomes of it; the planner counts it, and a failure is logged as "sts-testing". */
-void relay_report_testing(const struct relay_job *job, const struct relay_connection *c);
+/* A plan that is none since DNSSEC proves its records wrong. */
+void relay_report_unknown(const struct relay_job *job, const struct policy_plan *plan);
+/* Judged by the policies that sessions with this host are reported under (RFC 8460), MTA-STS in testing
+ * mode (RFC 8461 section 5) among them, whatever becomes of the connection: the planner counts it; a
+ * failure in testing mode is logged as "sts-testing". Once for a connection and domain; not when the
+ * peer just fell silent. */
+void relay_report_session(const struct relay_job *job, struct relay_connection *c);
 
 #endif

@@ -130,13 +130,19 @@ void fake_plan_service_know(struct plan_service *service,
 	service->known_ctx = ctx;
 }
 
-void plan_service_tally(struct plan_service *service, const char *domain, const char *host,
-	enum policy_reason reason)
+void plan_service_tally(struct plan_service *service, const struct policy_session *session,
+	uint32_t lost)
 {
-	service->tally.count++;
-	service->tally.reason = reason;
-	str_copy(str_of(domain), service->tally.domain, sizeof(service->tally.domain));
-	str_copy(str_of(host), service->tally.host, sizeof(service->tally.host));
+	struct fake_plan_tally *tally = &service->tally;
+	tally->count++;
+	tally->lost += lost;
+	str_copy(str_of(session->domain), tally->domain, sizeof(tally->domain));
+	str_copy(str_of(session->host), tally->host, sizeof(tally->host));
+	if (session->part_count == 0)
+		return;
+	tally->reason = session->parts[0].reason;
+	tally->identity = session->parts[0].identity;
+	str_copy(str_of(session->parts[0].why), tally->why, sizeof(tally->why));
 }
 
 void plan_service_count(const struct plan_service *service, struct plan_service_counts *ret)

@@ -10,9 +10,11 @@
 #include "policy/plan/plan_service.h"
 
 struct fake_plan_tally {
-	size_t count;
+	size_t count, lost;
 	char domain[256], host[256];
-	enum policy_reason reason;
+	enum policy_reason reason; /* of the first part */
+	uint64_t identity;
+	char why[256];
 };
 
 struct plan_service *fake_plan_service_new(struct tlsio_loop *loop);

@@ -55,10 +55,20 @@ static void cancel(void *ctx, void *asked)
 	free_asked(asked);
 }
 
-static void report(void *ctx, const char *domain, const char *host, enum policy_reason reason)
+static void report(void *ctx, const struct policy_session *session)
 {
+	static const char *const types[] = { "none", "tlsa", "sts" };
 	struct fake_planner *f = ctx;
-	buf_printf(&f->reports, "%s %s %s\n", domain, host, policy_reason_name(reason));
+	buf_printf(&f->reports, "%s %s", session->domain, session->host);
+	for (size_t i = 0; i < session->part_count; i++) {
+		const struct policy_session_part *part = &session->parts[i];
+		buf_printf(&f->reports, " %s:%s", types[part->type], policy_reason_name(part->reason));
+		if (part->besides != POLICY_REASON_NONE)
+			buf_printf(&f->reports, "+%s", policy_reason_name(part->besides));
+	}
+	buf_append_byte(&f->reports, '\n');
+	f->has_addresses = session->sending.family != NETADDR_NONE &&
+		session->receiving.family != NETADDR_NONE;
 }
 
 static void forget(void *ctx)

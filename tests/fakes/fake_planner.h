@@ -29,7 +29,8 @@ struct fake_planner {
 	enum policy_question_kind kind; /* of the last question */
 	uint16_t port;
 	struct buf questions; /* "rule_domain next_hop\n" */
-	struct buf reports;   /* "domain host reason\n" */
+	struct buf reports;   /* "domain host type:reason+besides type:reason\n" */
+	bool has_addresses;   /* the last of them */
 };
 
 void fake_planner_open(struct fake_planner *f, struct tlsio_loop *loop);

@@ -174,7 +174,10 @@ static void M17_reports_arrive(void **state)
 	struct place *p = *state;
 	const struct relay_planner *relay = worker_planner_relay(p->planner);
 	const struct fake_plan_tally *tally = fake_plan_service_tally(p->service);
-	relay->report(relay->ctx, "x.test", "mx.x.test", POLICY_REASON_CERTIFICATE_EXPIRED);
+	const struct policy_session session = { .domain = "x.test", .host = "mx.x.test",
+		.part_count = 1, .parts = { { .reason = POLICY_REASON_CERTIFICATE_EXPIRED,
+		.domain = "x.test", .why = "" } } };
+	relay->report(relay->ctx, &session);
 	while (tally->count == 0)
 		tlsio_loop_turn(p->loop, true);
 	assert_string_equal(tally->domain, "x.test");

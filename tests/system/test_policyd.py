@@ -9,7 +9,7 @@ import stat
 from place import check, comm_of, test, wait_for
 from postern import Postern
 
-HELLO = b"\x0b\0\0\0\1\0\0\0\0\1\0\1\0x\0"  # format 1, program "x"
+HELLO = b"\x0b\0\0\0\1\0\0\0\0\2\0\1\0x\0"  # format 2, program "x"
 
 
 def _options(place):

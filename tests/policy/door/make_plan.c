@@ -54,6 +54,11 @@ struct policy_plan *make_plan_rich(struct tlsio_trust *trust)
 	host->requirement = by_level(POLICY_LEVEL_MAY);
 	host->testing = by_level(POLICY_LEVEL_VERIFY);
 	host->testing_reason = POLICY_REASON_VALIDATION_FAILURE;
+	policy_plan_add_report(host, &(struct policy_report){ .type = POLICY_REPORT_TLSA,
+		.measure = POLICY_REPORT_BY_FAILURE, .failure = POLICY_REASON_TLSA_INVALID,
+		.identity = UINT64_C(0xfedcba9876543210), .domain = (char *)"mx2.example.org" });
+	policy_plan_add_report(host, &(struct policy_report){ .type = POLICY_REPORT_STS,
+		.measure = POLICY_REPORT_BY_TESTING, .identity = 1, .domain = (char *)"example.org" });
 	host = policy_plan_add_host(plan, "mx3.example.org", 65535);
 	host->reason = POLICY_REASON_DNSSEC_INVALID;
 	host->text = mem_dup("the TLSA records of mx3.example.org cannot be looked up");

@@ -321,12 +321,17 @@ static void reports_and_the_self_check_arrive(void **state)
 	open_client(h, 0);
 	door_server_set_check(h->server, 1, "nothing is validated here");
 	assert_int_equal(door_client_self_check(h->client, &words), -1);
-	door_client_report(h->client, "a.example", "mx.a.example", POLICY_REASON_CERTIFICATE_EXPIRED);
+	const struct policy_session session = { .domain = "a.example", .host = "mx.a.example",
+		.part_count = 1, .parts = { { .reason = POLICY_REASON_CERTIFICATE_EXPIRED,
+		.identity = 77, .domain = "a.example", .why = "since yesterday" } } };
+	door_client_report(h->client, &session);
 	TURN_UNTIL(h, fake_plan_service_tally(h->service)->count == 1);
 	assert_string_equal(fake_plan_service_tally(h->service)->domain, "a.example");
 	assert_string_equal(fake_plan_service_tally(h->service)->host, "mx.a.example");
 	assert_int_equal(fake_plan_service_tally(h->service)->reason,
 		POLICY_REASON_CERTIFICATE_EXPIRED);
+	assert_int_equal(fake_plan_service_tally(h->service)->identity, 77);
+	assert_string_equal(fake_plan_service_tally(h->service)->why, "since yesterday");
 	TURN_UNTIL(h, door_client_self_check(h->client, &words) == 1);
 	assert_string_equal(words, "nothing is validated here");
 	door_server_set_check(h->server, 0, "good");
@@ -517,7 +522,7 @@ static void another_version_is_told_at_once(void **state)
 	struct buf says = { 0 };
 	door_wire_hello(&says, "postern-policyd");
 	codec_put_u16(says.data + says.head + DOOR_WIRE_HEAD_BYTES, 9);
-	assert_deferred_by(h, &says, 3600000, "of another version: it speaks format 9, this program 1");
+	assert_deferred_by(h, &says, 3600000, "of another version: it speaks format 9, this program 2");
 }
 
 static void a_server_that_babbles_is_left(void **state)

@@ -66,6 +66,14 @@ static void assert_same_host(const struct policy_plan_host *a, const struct poli
 	assert_int_equal(a->testing_reason, b->testing_reason);
 	assert_same_text(a->text, b->text);
 	assert_int_equal(a->is_domain_proven, b->is_domain_proven);
+	assert_int_equal(a->report_count, b->report_count);
+	for (size_t i = 0; i < a->report_count; i++) {
+		assert_int_equal(a->reports[i].type, b->reports[i].type);
+		assert_int_equal(a->reports[i].measure, b->reports[i].measure);
+		assert_int_equal(a->reports[i].failure, b->reports[i].failure);
+		assert_true(a->reports[i].identity == b->reports[i].identity);
+		assert_string_equal(a->reports[i].domain, b->reports[i].domain);
+	}
 }
 
 static void assert_same_plan(const struct policy_plan *a, const struct policy_plan *b)
@@ -307,21 +315,54 @@ static void questions_with_wild_names_are_refused(void **state)
 	assert_ask_refused(&q, "without a port or a name");
 }
 
+static struct policy_session make_session(void)
+{
+	static char why[300];
+	memset(why, 'w', sizeof(why) - 1);
+	struct policy_session session = { .domain = "example.org", .host = "mx.example.org",
+		.part_count = 2, .parts = { { .type = POLICY_REPORT_TLSA,
+		.reason = POLICY_REASON_CERTIFICATE_EXPIRED, .identity = UINT64_C(0x0123456789abcdef),
+		.domain = "mx.example.org", .why = why }, { .type = POLICY_REPORT_STS,
+		.besides = POLICY_REASON_STS_POLICY_FETCH_ERROR, .domain = "example.org", .why = "" } } };
+	netaddr_parse(STR("192.0.2.1:25"), 25, &session.sending, NULL);
+	return session;
+}
+
 static void reports_checks_and_greetings_come_back_equal(void **state)
 {
 	(void)state;
 	struct err err;
 	struct buf frame = { 0 };
-	char domain[256], host[256], words[400];
-	enum policy_reason reason;
+	char words[400];
 	unsigned format;
 	int result;
-	door_wire_report(&frame, "example.org", "mx.example.org", POLICY_REASON_CERTIFICATE_EXPIRED);
-	assert_int_equal(door_wire_read_report(
-		body_of(&frame, DOOR_REPORT, 0), domain, host, &reason, &err), 0);
-	assert_string_equal(domain, "example.org");
-	assert_string_equal(host, "mx.example.org");
-	assert_int_equal(reason, POLICY_REASON_CERTIFICATE_EXPIRED);
+	struct policy_session got, sent = make_session();
+	assert_true(door_wire_report(&frame, 7, &sent));
+	assert_int_equal(door_wire_read_report(body_of(&frame, DOOR_REPORT, 7), &got, &err), 0);
+	assert_string_equal(got.domain, "example.org");
+	assert_string_equal(got.host, "mx.example.org");
+	assert_true(got.sending.family == NETADDR_IPV4 && got.receiving.family == NETADDR_NONE);
+	assert_memory_equal(got.sending.bytes, sent.sending.bytes, 16);
+	assert_int_equal(got.part_count, 2);
+	assert_int_equal(got.parts[0].type, POLICY_REPORT_TLSA);
+	assert_int_equal(got.parts[0].reason, POLICY_REASON_CERTIFICATE_EXPIRED);
+	assert_true(got.parts[0].identity == sent.parts[0].identity);
+	assert_string_equal(got.parts[0].domain, "mx.example.org");
+	assert_int_equal(strlen(got.parts[0].why), POLICY_REPORT_WHY_BYTES_MOST);
+	assert_int_equal(got.parts[1].type, POLICY_REPORT_STS);
+	assert_int_equal(got.parts[1].besides, POLICY_REASON_STS_POLICY_FETCH_ERROR);
+	assert_string_equal(got.parts[1].why, "");
+	/* Cut anywhere it is refused, and so is what is longer than a name. */
+	struct str whole = body_of(&frame, DOOR_REPORT, 7);
+	for (size_t i = 0; i < whole.length; i++)
+		assert_int_equal(door_wire_read_report(str_head(whole, i), &got, &err), -1);
+	char longest[257];
+	memset(longest, 'a', 256);
+	longest[256] = '\0';
+	sent.host = longest;
+	buf_clear(&frame);
+	assert_false(door_wire_report(&frame, 0, &sent));
+	assert_int_equal(frame.length, 0);
 	buf_clear(&frame);
 	door_wire_self_check(&frame, 1, "no\nvalidation");
 	assert_int_equal(door_wire_read_self_check(

@@ -51,6 +51,9 @@ void world_open(struct world *w, const struct world_rule *rules,
 	setup.loop = w->loop;
 	setup.dns = w->dns;
 	setup.sts = w->sts;
+	const struct tlsrpt_settings counting = { .days = 10, .rows_most = 1000 };
+	w->tally = tlsrpt_tally_new(w->loop, &counting, TLSRPT_TALLY_READ_WRITE, NULL, NULL);
+	setup.tally = w->tally;
 	setup.rules = w->rules;
 	setup.roots_name = "system";
 	setup.roots_sha256 = roots;
@@ -61,6 +64,7 @@ void world_close(struct world *w)
 {
 	policy_plan_unref(&w->plan);
 	plan_service_free(&w->service);
+	tlsrpt_tally_free(&w->tally);
 	policy_rules_unref(&w->rules);
 	sts_free(&w->sts);
 	dns_free(&w->dns);

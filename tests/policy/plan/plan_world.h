@@ -14,6 +14,7 @@ struct world {
 	struct sts *sts;
 	struct policy_rules *rules;
 	struct plan_service *service;
+	struct tlsrpt_tally *tally; /* in memory */
 	struct policy_plan *plan; /* the last that came; the world's until the next */
 	unsigned plan_count;
 };

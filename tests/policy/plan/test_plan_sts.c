@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "policy/plan/plan_tally.h"
 #include "tests/policy/plan/plan_world.h"
 
 #define DOMAIN "example.org"
@@ -136,43 +135,32 @@ static void M17_testing_is_judged_beside(void **state)
 	assert_int_equal(plan->hosts[1].testing->level, POLICY_LEVEL_VERIFY);
 }
 
+/* A session as a worker tells of it. */
+static void tell(const struct policy_plan *plan, const char *domain, enum policy_reason reason)
+{
+	const struct policy_plan_host *host = &plan->hosts[0];
+	assert_int_equal(host->report_count, 1);
+	const struct policy_session session = { .domain = domain, .host = host->name, .part_count = 1,
+		.parts = { { .type = host->reports[0].type, .reason = reason, .why = "",
+			.identity = host->reports[0].identity, .domain = host->reports[0].domain } } };
+	plan_service_tally(w.service, &session, 0);
+}
+
 static void M17_what_testing_came_to_is_shown(void **state)
 {
 	(void)state;
 	fake_sts_set_policy(w.sts, DOMAIN, TESTING(HOST));
-	assert_null(world_evidence(world_plan(&w, DOMAIN), POLICY_EVIDENCE_STS_TALLY, NULL));
-	plan_service_tally(w.service, "Example.ORG.", HOST, POLICY_REASON_NONE);
-	plan_service_tally(w.service, DOMAIN, HOST, POLICY_REASON_NONE);
-	plan_service_tally(w.service, DOMAIN, HOST, POLICY_REASON_CERTIFICATE_EXPIRED);
-	plan_service_tally(w.service, "other.example", HOST, POLICY_REASON_NONE);
-	fake_loop_advance(w.loop, 5000);
+	const struct policy_plan *plan = world_plan(&w, DOMAIN);
+	assert_null(world_evidence(plan, POLICY_EVIDENCE_STS_TALLY, NULL));
+	tell(plan, "Example.ORG.", POLICY_REASON_NONE);
+	tell(plan, DOMAIN, POLICY_REASON_NONE);
+	tell(plan, DOMAIN, POLICY_REASON_CERTIFICATE_EXPIRED);
+	tell(plan, "other.example", POLICY_REASON_NONE);
 	plan_service_forget(w.service, DOMAIN);
 	const struct policy_evidence *e =
 		world_evidence(world_plan(&w, DOMAIN), POLICY_EVIDENCE_STS_TALLY, DOMAIN);
-	assert_says(e->text, "2 deliveries would have passed, 1 failed");
-	assert_says(e->text, "certificate-expired at host mx.example.org, 2026-01-01T00:00:00Z");
-	assert_int_equal(e->age_s, 5);
-}
-
-static void the_tally_is_bounded(void **state)
-{
-	struct plan_tally *tally = plan_tally_new();
-	struct policy_plan *plan = policy_plan_new("", "");
-	char name[64];
-	(void)state;
-	for (int i = 0; i <= PLAN_TALLY_MOST; i++) {
-		snprintf(name, sizeof(name), "d%d.example", i);
-		plan_tally_add(tally, name, HOST, POLICY_REASON_NONE, 1000 + i);
-		plan_tally_add(tally, "d1.example", HOST, POLICY_REASON_NONE, 1000 + i);
-	}
-	plan_tally_add(tally, "not a name", HOST, POLICY_REASON_NONE, 1000);
-	plan_tally_show(tally, "d0.example", 2000, plan);
-	assert_int_equal(plan->evidence_count, 0); /* the longest unheard of */
-	plan_tally_show(tally, "d1.example", 2000, plan);
-	plan_tally_show(tally, name, 2000, plan);
-	assert_int_equal(plan->evidence_count, 2);
-	policy_plan_unref(&plan);
-	plan_tally_free(&tally);
+	assert_string_equal(e->text, "since 2026-01-01 2 sessions would have passed, 1 failed; most of "
+		"them on 2026-01-01: certificate-expired at host mx.example.org");
 }
 
 static void M20_no_policy_for_whatever_reason_is_no_policy(void **state)
@@ -351,7 +339,6 @@ int main(void)
 		TEST(M16_enforce_closes_the_host_and_the_next_goes_on),
 		TEST(M17_testing_is_judged_beside),
 		TEST(M17_what_testing_came_to_is_shown),
-		TEST(the_tally_is_bounded),
 		TEST(M20_no_policy_for_whatever_reason_is_no_policy),
 		TEST(M23_while_the_first_fetch_runs_the_plan_is_short_lived),
 		TEST(a_plan_lives_no_longer_than_the_policy_and_its_record),

@@ -291,21 +291,24 @@ static void named_policies_have_their_words_and_unknown_ones_go_without(void **s
 	const char *strings[] = { "version: STSv1", "mode: testing" };
 	const struct tlsrpt_policy policy = { .type = POLICY_REPORT_STS, .domain = "d.example",
 		.strings = strings, .string_count = 2 };
-	uint64_t identity = tlsrpt_tally_know(w->tally, &policy);
-	assert_true(identity != 0);
-	assert_true(tlsrpt_tally_know(NULL, &policy) == identity);
+	struct buf text = { 0 };
+	assert_true(tlsrpt_policy_write(&policy, &text));
+	uint64_t identity = tlsrpt_policy_identity(buf_str(&text));
+	tlsrpt_tally_know_text(w->tally, buf_str(&text));
+	tlsrpt_tally_know_text(w->tally, STR("none of ours"));
+	buf_release(&text);
 	struct policy_session session = { .domain = "D.example", .host = "mx.d.example",
 		.part_count = 1, .parts = { { .type = POLICY_REPORT_STS, .identity = identity,
 		.domain = "d.example", .why = "", .besides = POLICY_REASON_STS_POLICY_FETCH_ERROR } } };
 	netaddr_parse(STR("192.0.2.1:25"), 25, &session.sending, NULL);
 	netaddr_parse(STR("[2001:db8::2]:25"), 25, &session.receiving, NULL);
-	tlsrpt_tally_add_named(w->tally, &session);
+	tlsrpt_tally_add_named(w->tally, &session, 0);
 	session.parts[0].besides = POLICY_REASON_NONE;
 	session.parts[0].reason = POLICY_REASON_CERTIFICATE_HOST_MISMATCH;
 	session.parts[0].why = "other names";
-	tlsrpt_tally_add_named(w->tally, &session);
+	tlsrpt_tally_add_named(w->tally, &session, 0);
 	session.parts[0].identity++;
-	tlsrpt_tally_add_named(w->tally, &session);
+	tlsrpt_tally_add_named(w->tally, &session, 0);
 	tlsrpt_tally_flush(w->tally);
 	assert_non_null(strstr(on_disk(w), "d.example - ok=1 failed=1 "
 		"1xsts-policy-fetch-error\t192.0.2.1\tmx.d.example\t\t2001:db8::2\t\t "

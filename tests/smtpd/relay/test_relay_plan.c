@@ -521,6 +521,13 @@ static void a_connection_of_who_we_were_is_not_kept(void **state)
 
 /* ---- MTA-STS in testing mode --------------------------------------------------------------------- */
 
+static void report_under(struct policy_plan_host *host, enum policy_report_type type,
+	enum policy_report_measure measure, enum policy_reason failure)
+{
+	policy_plan_add_report(host, &(struct policy_report){ .type = type, .measure = measure,
+		.failure = failure, .identity = 1, .domain = (char *)(uintptr_t)"policy.test" });
+}
+
 static struct policy_plan_host *add_tested(struct plan_fixture *t, const char *domain)
 {
 	char *host_names[] = { (char *)(uintptr_t)names[0] };
@@ -529,6 +536,7 @@ static struct policy_plan_host *add_tested(struct plan_fixture *t, const char *d
 		.name_count = 1, .origin = POLICY_ORIGIN_STS, .source = (char *)"the MTA-STS policy (in testing mode)" });
 	struct policy_plan_host *host = add(t, plan_for(t, domain), 0, 10, t->may);
 	host->testing = policy_requirement_ref(testing);
+	report_under(host, POLICY_REPORT_STS, POLICY_REPORT_BY_TESTING, POLICY_REASON_NONE);
 	return host;
 }
 
@@ -539,12 +547,17 @@ static void M17_testing_mode_is_judged_by_the_same_handshake_and_reported(void *
 	add_tested(t, "y.test");
 	send_to(t, "y.test");
 	delivered(t);
-	assert_string_equal(buf_text(&t->f->planner.reports), "y.test mx1.test none\n");
+	assert_string_equal(buf_text(&t->f->planner.reports), "y.test mx1.test sts:none\n");
+	assert_true(t->f->planner.has_addresses);
 	assert_null(strstr(buf_text(&t->f->log), "sts-testing"));
-	send_to(t, "y.test"); /* each delivery, over whatever connection */
+	send_to(t, "y.test"); /* each session once, however many messages it carries */
+	assert_int_equal(t->hops[0].connections, 1);
+	assert_string_equal(buf_text(&t->f->planner.reports), "y.test mx1.test sts:none\n");
+	add_tested(t, "z.test"); /* but for another domain it is one of its own */
+	send_to(t, "z.test");
 	assert_int_equal(t->hops[0].connections, 1);
 	assert_string_equal(buf_text(&t->f->planner.reports),
-		"y.test mx1.test none\ny.test mx1.test none\n");
+		"y.test mx1.test sts:none\nz.test mx1.test sts:none\n");
 }
 
 static void M17_a_failure_in_testing_mode_is_reported_and_the_mail_goes(void **state)
@@ -572,7 +585,7 @@ static void M17_a_failure_in_testing_mode_is_reported_and_the_mail_goes(void **s
 		buf_clear(&t->f->log);
 		send_to(t, domain);
 		delivered(t);
-		snprintf(wanted, sizeof(wanted), "%s mx1.test %s\n", domain, rows[i].reason);
+		snprintf(wanted, sizeof(wanted), "%s mx1.test sts:%s\n", domain, rows[i].reason);
 		assert_string_equal(buf_text(&t->f->planner.reports), wanted);
 		snprintf(wanted, sizeof(wanted), "sts-testing domain=%s", domain);
 		wanted_in_log(t, wanted);
@@ -584,9 +597,10 @@ static void M17_a_host_the_testing_policy_does_not_name_is_used_and_reported(voi
 	struct plan_fixture *t = *state;
 	struct policy_plan_host *host = add(t, plan_for(t, "y.test"), 0, 10, t->may);
 	host->testing_reason = POLICY_REASON_VALIDATION_FAILURE;
+	report_under(host, POLICY_REPORT_STS, POLICY_REPORT_BY_TESTING, POLICY_REASON_NONE);
 	send_to(t, "y.test");
 	delivered(t);
-	assert_string_equal(buf_text(&t->f->planner.reports), "y.test mx1.test validation-failure\n");
+	assert_string_equal(buf_text(&t->f->planner.reports), "y.test mx1.test sts:validation-failure\n");
 	wanted_in_log(t, "sts-testing domain=y.test");
 }
 
@@ -607,7 +621,75 @@ static void M17_a_host_refused_by_the_rule_is_judged_by_the_testing_policy_too(v
 	send_to(t, "y.test");
 	deferred(t, "4.7.4");
 	assert_string_equal(buf_text(&t->f->planner.reports),
-		"y.test mx1.test starttls-not-supported\n");
+		"y.test mx1.test sts:starttls-not-supported\n");
+}
+
+/* ---- TLSRPT: every session once ------------------------------------------------------------------ */
+
+static void R11_every_session_is_reported_once_under_all_its_policies(void **state)
+{
+	struct plan_fixture *t = *state;
+	t->hops[0].tls = t->servers[0];
+	struct policy_plan_host *host = add_tested(t, "y.test");
+	report_under(host, POLICY_REPORT_TLSA, POLICY_REPORT_BY_FAILURE, POLICY_REASON_TLSA_INVALID);
+	send_to(t, "y.test");
+	delivered(t);
+	assert_string_equal(buf_text(&t->f->planner.reports),
+		"y.test mx1.test sts:none tlsa:tlsa-invalid\n");
+}
+
+static void R7_tls_that_fails_is_one_session_though_the_mail_then_goes_in_clear(void **state)
+{
+	struct plan_fixture *t = *state;
+	t->hops[0].tls = t->servers[0];
+	fake_hop_add(&t->hops[0], "STARTTLS", "220 go\r\n", FAKE_HOP_HANG_UP);
+	struct policy_plan_host *host = add(t, plan_for(t, "y.test"), 0, 10, t->may);
+	report_under(host, POLICY_REPORT_NO_POLICY, POLICY_REPORT_BY_TLS, POLICY_REASON_NONE);
+	send_to(t, "y.test");
+	delivered(t);
+	assert_int_equal(t->hops[0].connections, 2);
+	assert_string_equal(buf_text(&t->f->planner.reports), "y.test mx1.test none:validation-failure\n");
+}
+
+static void R7_a_host_without_starttls_is_reported_without_a_policy_too(void **state)
+{
+	struct plan_fixture *t = *state;
+	struct policy_plan_host *host = add(t, plan_for(t, "y.test"), 0, 10, t->may);
+	report_under(host, POLICY_REPORT_NO_POLICY, POLICY_REPORT_BY_TLS, POLICY_REASON_NONE);
+	send_to(t, "y.test");
+	delivered(t);
+	assert_string_equal(buf_text(&t->f->planner.reports),
+		"y.test mx1.test none:starttls-not-supported\n");
+}
+
+static void R7_a_host_that_is_refused_is_reported_with_what_went_wrong_besides(void **state)
+{
+	struct plan_fixture *t = *state;
+	t->hops[0].tls = t->untrusted;
+	struct policy_plan_host *host = add(t, plan_for(t, "z.test"), 0, 10, t->verify);
+	report_under(host, POLICY_REPORT_STS, POLICY_REPORT_BY_REQUIREMENT,
+		POLICY_REASON_STS_POLICY_FETCH_ERROR);
+	send_to(t, "z.test");
+	deferred(t, "4.7.5");
+	assert_string_equal(buf_text(&t->f->planner.reports),
+		"z.test mx1.test sts:certificate-not-trusted+sts-policy-fetch-error\n");
+}
+
+static void R7_a_host_that_is_not_used_counts_as_the_session_there_would_have_been(void **state)
+{
+	struct plan_fixture *t = *state;
+	struct policy_plan_host *host = add(t, plan_for(t, "y.test"), 0, 10, NULL);
+	host->text = mem_dup("its TLSA records cannot be trusted");
+	host->reason = POLICY_REASON_DNSSEC_INVALID;
+	report_under(host, POLICY_REPORT_TLSA, POLICY_REPORT_BY_FAILURE, POLICY_REASON_DNSSEC_INVALID);
+	send_to(t, "y.test");
+	deferred(t, "4.7.5");
+	assert_string_equal(buf_text(&t->f->planner.reports), "y.test mx1.test tlsa:dnssec-invalid\n");
+	assert_false(t->f->planner.has_addresses);
+	buf_clear(&t->f->planner.reports);
+	policy_plan_end(plan_for(t, "z.test"), POLICY_PLAN_DEFER, POLICY_REASON_DNSSEC_INVALID, "bogus");
+	send_to(t, "z.test");
+	assert_string_equal(buf_text(&t->f->planner.reports), "z.test  tlsa:dnssec-invalid\n");
 }
 
 /* ---- the planner itself -------------------------------------------------------------------------- */
@@ -762,6 +844,11 @@ int main(void)
 		T(M17_a_host_the_testing_policy_does_not_name_is_used_and_reported),
 		T(M17_nothing_is_reported_without_a_testing_policy),
 		T(M17_a_host_refused_by_the_rule_is_judged_by_the_testing_policy_too),
+		T(R11_every_session_is_reported_once_under_all_its_policies),
+		T(R7_tls_that_fails_is_one_session_though_the_mail_then_goes_in_clear),
+		T(R7_a_host_without_starttls_is_reported_without_a_policy_too),
+		T(R7_a_host_that_is_refused_is_reported_with_what_went_wrong_besides),
+		T(R7_a_host_that_is_not_used_counts_as_the_session_there_would_have_been),
 		T(while_policyd_is_down_mail_waits_and_goes_nowhere),
 		T(a_domain_whose_lookup_fails_has_failed),
 		T(X1_null_mx_fails_for_good),
