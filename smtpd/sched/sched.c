@@ -80,7 +80,7 @@ struct sched {
 	uint32_t running[RANK_COUNT];
 	uint32_t running_all;
 	uint32_t burst; /* started since the timer last ran */
-	struct sched_jobs jobs;
+	struct idtable jobs;
 	struct sched_heap waiting; /* jobs by due second */
 	struct sched_heap paused;  /* destinations */
 	struct tlsio_timer timer;
@@ -218,6 +218,22 @@ static void end_pause(struct sched *sched, struct sched_destination *d)
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
 
+static struct sched_job *job_in(struct idtable_node *node)
+{
+	return node ? LIST_OWNER(node, struct sched_job, by_message) : NULL;
+}
+
+static struct sched_job *first_job(const struct sched *sched, uint64_t message)
+{
+	return job_in(idtable_find(&sched->jobs, message));
+}
+
+/* Of the same message. */
+static struct sched_job *next_job(const struct sched_job *job)
+{
+	return job_in(idtable_next(&job->by_message));
+}
+
 static struct sched_job *job_of(struct sched_heap_node *node)
 {
 	return LIST_OWNER(node, struct sched_job, timer);
@@ -264,7 +280,7 @@ static void free_job(struct sched *sched, struct sched_job *job)
 	struct sched_destination *d = job->destination;
 	sched_heap_remove(&sched->waiting, &job->timer);
 	list_remove(&job->link);
-	sched_jobs_remove(&sched->jobs, job);
+	idtable_remove(&sched->jobs, &job->by_message);
 	free(job);
 	d->job_count--;
 	place_destination(sched, d);
@@ -275,9 +291,9 @@ void sched_add(struct sched *sched, uint64_t message, struct str destination, in
 {
 	struct sched_destination *d = get_destination(sched, destination);
 	int64_t due_ms = due_ms_of(sched, due_s);
-	struct sched_job *job = sched_jobs_find(&sched->jobs, message);
+	struct sched_job *job = first_job(sched, message);
 	while (job && job->destination != d)
-		job = sched_jobs_next(job);
+		job = next_job(job);
 	if (job && job->state == SCHED_JOB_RUNNING) {
 		if (!job->is_wanted_again || job->timer.due > due_ms)
 			job->timer.due = due_ms;
@@ -290,16 +306,16 @@ void sched_add(struct sched *sched, uint64_t message, struct str destination, in
 		return;
 	}
 	job = mem_zero(sizeof(*job));
-	job->message = message;
+	job->by_message.id = message;
 	job->destination = d;
 	d->job_count++;
-	sched_jobs_add(&sched->jobs, job);
+	idtable_add(&sched->jobs, &job->by_message);
 	set_due(sched, job, due_ms, FRESH);
 }
 
 uint64_t sched_job_message(const struct sched_job *job)
 {
-	return job->message;
+	return job->by_message.id;
 }
 
 struct str sched_job_destination(const struct sched_job *job)
@@ -493,8 +509,8 @@ size_t sched_flush_destination(struct sched *sched, struct str destination)
 size_t sched_flush_message(struct sched *sched, uint64_t message)
 {
 	size_t count = 0;
-	for (struct sched_job *job = sched_jobs_find(&sched->jobs, message); job;
-		job = sched_jobs_next(job)) {
+	for (struct sched_job *job = first_job(sched, message); job;
+		job = next_job(job)) {
 		bool is_held = job->destination->pause.place != 0;
 		if (job->state == SCHED_JOB_RUNNING ||
 			(job->state == SCHED_JOB_READY && !is_held))
@@ -512,9 +528,9 @@ size_t sched_flush_message(struct sched *sched, uint64_t message)
 
 void sched_remove(struct sched *sched, uint64_t message)
 {
-	struct sched_job *job = sched_jobs_find(&sched->jobs, message);
+	struct sched_job *job = first_job(sched, message);
 	while (job) {
-		struct sched_job *next = sched_jobs_next(job);
+		struct sched_job *next = next_job(job);
 		if (job->state == SCHED_JOB_RUNNING)
 			job->is_wanted_again = false;
 		else
@@ -541,16 +557,9 @@ struct sched *sched_new(struct tlsio_loop *loop, const struct sched_settings *se
 	return sched;
 }
 
-static void free_jobs(struct sched *sched)
+static void free_node(struct idtable_node *node)
 {
-	for (size_t i = 0; i < sched->jobs.chain_count; i++) {
-		struct sched_job *job = sched->jobs.chains[i];
-		while (job) {
-			struct sched_job *next = job->next;
-			free(job);
-			job = next;
-		}
-	}
+	free(job_in(node));
 }
 
 void sched_free(struct sched **sched_p)
@@ -562,12 +571,11 @@ void sched_free(struct sched **sched_p)
 	*sched_p = NULL;
 	tlsio_timer_stop(&sched->timer);
 	tlsio_turn_cancel(&sched->turn);
-	free_jobs(sched);
+	idtable_clear(&sched->jobs, free_node);
 	HASH_ITER(hh, sched->destinations, d, next) {
 		HASH_DELETE(hh, sched->destinations, d);
 		free(d);
 	}
-	sched_jobs_clear(&sched->jobs);
 	sched_heap_clear(&sched->waiting);
 	sched_heap_clear(&sched->paused);
 	free(sched);

@@ -1,9 +1,6 @@
-/* sched_job: one message for one destination; found by message.
+/* sched_job: one message for one destination.
  *
- * For:     sched; nobody else.
- * Holds:   a table of all jobs by message: chains, since the jobs of a message lie together and a
- *          general table's handle would double the size of a job.
- * Promise: finding a message's jobs does not grow with the queue.
+ * For:     sched; nobody else. Found by message (idtable: a message may have several).
  */
 #ifndef SMTPD_SCHED_SCHED_JOB_H
 #define SMTPD_SCHED_SCHED_JOB_H
@@ -12,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libtlsio/base/idtable.h"
 #include "libtlsio/base/list.h"
 #include "smtpd/sched/sched_heap.h"
 
@@ -22,27 +20,14 @@ enum sched_job_state {
 };
 
 struct sched_job {
-	uint64_t message;
+	struct idtable_node by_message; /* its id is the message's */
 	struct sched_destination *destination;
-	struct sched_job *next; /* in the table's chain */
 	struct list link;
 	struct sched_heap_node timer; /* due: the loop's milliseconds */
 	uint8_t state;
 	uint8_t rank;	       /* RUNNING: enum sched_rank it was started with */
 	bool is_wanted_again;  /* RUNNING: added once more meanwhile, for timer.due */
 };
-
-struct sched_jobs {
-	struct sched_job **chains;
-	size_t chain_count; /* a power of two */
-	size_t count;
-};
-
-void sched_jobs_add(struct sched_jobs *jobs, struct sched_job *job);
-void sched_jobs_remove(struct sched_jobs *jobs, struct sched_job *job);
-/* The message's first job, then the one after `job`; NULL: no more. */
-struct sched_job *sched_jobs_find(const struct sched_jobs *jobs, uint64_t message);
-struct sched_job *sched_jobs_next(const struct sched_job *job);
-void sched_jobs_clear(struct sched_jobs *jobs);
+_Static_assert(sizeof(struct sched_job) < 100, "there is one per message and destination");
 
 #endif
