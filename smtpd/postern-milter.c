@@ -4,7 +4,6 @@
  * loop and the signals: HUP swaps the rules for sessions to come, TERM ends.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <grp.h>
 #include <libmilter/mfapi.h>
 #include <pthread.h>
@@ -24,6 +23,7 @@
 #include "smtpd/config/config.h"
 #include "smtpd/milter/milter_callbacks.h"
 #include "smtpd/milter/milter_snapshot.h"
+#include "smtpd/program_options.h"
 #include "smtpd/supervise/supervise_directories.h"
 
 #define NAME "postern-milter"
@@ -339,39 +339,11 @@ static const char usage[] =
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
-		{ "check", no_argument, NULL, 'k' }, { "foreground", no_argument, NULL, 'f' },
-		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 } };
-	const char *config_path = CHECK_CONFIG_PATH;
-	bool is_check = false;
-	int option;
-	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			config_path = optarg;
-			break;
-		case 'k':
-			is_check = true;
-			break;
-		case 'f':
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return EXIT_SUCCESS;
-		case 'V':
-			puts(NAME " (" PACKAGE_NAME ") " PACKAGE_VERSION);
-			return EXIT_SUCCESS;
-		default:
-			fputs(usage, stderr);
-			return 2;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, NAME ": unexpected argument '%s'\n%s", argv[optind], usage);
-		return 2;
-	}
+	struct program_options options = { .name = NAME, .usage = usage };
+	int status;
+	if (!program_options_read(&options, argc, argv, &status))
+		return status;
 	process_clean_environment();
 	log_open(NAME, LOG_TARGET_STDERR, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
-	return is_check ? check_config(config_path) : live(config_path);
+	return options.is_check ? check_config(options.config_path) : live(options.config_path);
 }

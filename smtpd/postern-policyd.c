@@ -7,7 +7,6 @@
  * (beside another MTA). Decides nothing itself.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +24,7 @@
 #include "smtpd/config/config.h"
 #include "smtpd/delegation/delegation_log.h"
 #include "smtpd/delegation/delegation_server.h"
+#include "smtpd/program_options.h"
 #include "smtpd/socketmap/socketmap_server.h"
 #include "smtpd/supervise/supervise_child.h"
 #include "smtpd/supervise/supervise_directories.h"
@@ -452,44 +452,13 @@ static const char usage[] =
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
-		{ "check", no_argument, NULL, 'k' }, { "foreground", no_argument, NULL, 'f' },
-		{ "supervised", no_argument, NULL, 's' }, { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
-	const char *config_path = CHECK_CONFIG_PATH;
-	bool is_check = false, is_supervised = false;
-	int option;
-	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			config_path = optarg;
-			break;
-		case 'k':
-			is_check = true;
-			break;
-		case 'f':
-			break;
-		case 's':
-			is_supervised = true;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return EXIT_SUCCESS;
-		case 'V':
-			puts(NAME " (" PACKAGE_NAME ") " PACKAGE_VERSION);
-			return EXIT_SUCCESS;
-		default:
-			fputs(usage, stderr);
-			return 2;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, NAME ": unexpected argument '%s'\n%s", argv[optind], usage);
-		return 2;
-	}
+	struct program_options options = { .name = NAME, .usage = usage, .may_be_supervised = true };
+	int status;
+	if (!program_options_read(&options, argc, argv, &status))
+		return status;
 	process_clean_environment();
 	log_open(NAME, LOG_TARGET_STDERR, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
-	if (is_supervised)
+	if (options.is_supervised)
 		return live_supervised();
-	return is_check ? check_config(config_path) : live_alone(config_path);
+	return options.is_check ? check_config(options.config_path) : live_alone(options.config_path);
 }

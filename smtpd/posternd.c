@@ -4,7 +4,6 @@
  * control (the operator's questions). Decides nothing itself.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "smtpd/check_config.h"
 #include "smtpd/config/config.h"
 #include "smtpd/control/control_worker.h"
+#include "smtpd/program_options.h"
 #include "smtpd/supervise/supervise.h"
 #include "smtpd/worker.h"
 
@@ -257,47 +257,20 @@ static const char usage[] =
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
-		{ "check", no_argument, NULL, 'k' }, { "foreground", no_argument, NULL, 'f' },
-		{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 } };
+	struct program_options options = { .name = "posternd", .usage = usage };
+	int status;
+	if (!program_options_read(&options, argc, argv, &status))
+		return status;
 	struct daemon d = { 0 };
-	struct supervise_program program = { .name = "posternd", .config_path = CHECK_CONFIG_PATH,
+	struct supervise_program program = { .name = "posternd", .config_path = options.config_path,
 		.policyd = "postern-policyd",
 		.load = load, .in_force = in_force, .child = &child_events, .ctx = &d,
 		.watch_ms = WATCH_MS, .secret_ms = SECRET_MS };
-	bool is_check = false;
-	int option;
-	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			program.config_path = optarg;
-			break;
-		case 'k':
-			is_check = true;
-			break;
-		case 'f':
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return EXIT_SUCCESS;
-		case 'V':
-			puts("posternd (" PACKAGE_NAME ") " PACKAGE_VERSION);
-			return EXIT_SUCCESS;
-		default:
-			fputs(usage, stderr);
-			return 2;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "posternd: unexpected argument '%s'\n%s", argv[optind], usage);
-		return 2;
-	}
 	process_clean_environment();
 	log_open("posternd", LOG_TARGET_STDERR, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
-	if (is_check)
-		return check_config(program.config_path);
-	int status = supervise_run(&program);
+	if (options.is_check)
+		return check_config(options.config_path);
+	status = supervise_run(&program);
 	config_unref(&d.config);
 	return status;
 }
