@@ -95,3 +95,21 @@ def policyd_and_the_milter_start_as_their_units_say(place):
 	kept = os.stat(house.root + "/var/lib/postern/mta-sts.db")
 	check(kept.st_uid == house.uid and kept.st_size > 0, "what it learned is kept")
 	check(os.listdir(house.root + "/run/postern") == [], "nothing is left", os.listdir(house.root + "/run/postern"))
+
+
+@test
+def what_is_pasted_finds_its_folders(place):
+	"""Debian as it comes has some below /etc, and none for sysusers.d."""
+	units = [f"contrib/systemd/{name}.service" for name in ("postern", "postern-policyd", "postern-milter")]
+	for name in ("README.md", "contrib/postfix/README.md", "contrib/sendmail/README.md", *units):
+		root = place.path(name.replace("/", "-"))
+		for folder in ("systemd/system", "tmpfiles.d", "mail/m4"):
+			os.makedirs(f"{root}/etc/{folder}")
+		with open(f"{SOURCE}/{name}") as f:
+			lines = re.findall(r"^[# ]+((?:install|cp) .*? /etc/\S+)", f.read(), re.M)
+		for line in lines:
+			place.run(["sh", "-c", line.replace(" /etc/", f" {root}/etc/")],
+				  cwd=os.path.join(SOURCE, os.path.dirname(name) if name in units else ""))
+		check(os.path.exists(root + "/etc/sysusers.d/postern.conf"), "the user is put in", name, *lines)
+		check(os.listdir(root + "/etc/systemd/system"), "and a unit", name, *lines)
+		place.run(["systemd-sysusers", "--root=" + root])
