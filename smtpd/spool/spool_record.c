@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "libtlsio/base/codec.h"
+#include "smtpd/spool/spool_envelope.h"
 
 static const char segment_magic[8] = { 'P', 'o', 's', 't', 'S', 'e', 'g', '\n' };
 enum { RECORD_MAGIC = 0xd7 };
@@ -244,6 +245,9 @@ bool spool_delta_next(struct str *rest, struct spool_delta *ret)
 	ret->state = (uint8_t)at[4];
 	ret->cause = more & DELTA_CAUSE;
 	ret->told = more >> DELTA_TOLD_SHIFT & DELTA_TOLD;
+	/* an envelope with these would not be decoded again */
+	if (ret->state > SPOOL_RECIPIENT_HELD || ret->cause >= SPOOL_CAUSE_COUNT)
+		return false;
 	ret->via = (struct str){ 0 };
 	ret->attempts = codec_get_u16(at + 6);
 	ret->due_s = (int64_t)codec_get_u64(at + 8);
