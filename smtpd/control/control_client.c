@@ -122,6 +122,8 @@ static int read_answer(int fd, const struct control_client_events *events, void 
 			break;
 		case CONTROL_RECORD:
 			events->record(ctx, &reader.record);
+			if (events->is_enough && events->is_enough(ctx))
+				result = 0;
 			break;
 		case CONTROL_DATA:
 			events->data(ctx, reader.data);

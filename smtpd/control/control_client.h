@@ -7,6 +7,7 @@
 #ifndef SMTPD_CONTROL_CLIENT_H
 #define SMTPD_CONTROL_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "libtlsio/base/err.h"
@@ -17,6 +18,8 @@ struct control_client_events {
 	void (*data)(void *ctx, struct str bytes);
 	/* socket: its path. err says what is wrong and what to do. */
 	void (*failed)(void *ctx, const char *socket, const struct err *err);
+	/* May be NULL. Asked after each record: true = hang up on this worker, all is well. */
+	bool (*is_enough)(void *ctx);
 };
 
 /* Returns how many workers could not be asked or answered with an error, each told by failed; -1

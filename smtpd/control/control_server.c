@@ -34,6 +34,7 @@ struct control_answer {
 	struct tlsio_timer next_slice;
 	struct buf out;
 	bool is_over;
+	int64_t pause_ms; /* before the next slice */
 	void (*step)(void *state, struct control_answer *answer);
 	void (*end_state)(void *state);
 	void *state;
@@ -84,6 +85,11 @@ void control_answer_more(struct control_answer *a,
 	a->state = state;
 }
 
+void control_answer_pause(struct control_answer *a, int64_t ms)
+{
+	a->pause_ms = ms;
+}
+
 /* ---- one client --------------------------------------------------------------------------------------- */
 
 /* Sends what was made; true when the answer (and a) is gone. */
@@ -102,13 +108,14 @@ static bool send_slice(struct control_answer *a)
 static void go_on(struct control_answer *a)
 {
 	tlsio_stream_limit_time(a->stream, CLIENT_MS);
-	if (tlsio_stream_room(a->stream))
-		tlsio_timer_start(&a->next_slice, 0);
+	if (tlsio_stream_room(a->stream) && !tlsio_timer_is_active(&a->next_slice))
+		tlsio_timer_start(&a->next_slice, a->pause_ms);
 }
 
 static void on_next_slice(void *ctx)
 {
 	struct control_answer *a = ctx;
+	a->pause_ms = 0;
 	a->step(a->state, a);
 	if (!send_slice(a))
 		go_on(a);

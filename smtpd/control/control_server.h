@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "libtlsio/base/buf.h"
 #include "libtlsio/tlsio_loop.h"
@@ -43,5 +44,7 @@ void control_answer_error(struct control_answer *answer, const char *format, ...
 void control_answer_more(struct control_answer *answer,
 	void (*step)(void *state, struct control_answer *answer), void (*end_state)(void *state),
 	void *state);
+/* From step: the next one comes after so much time. */
+void control_answer_pause(struct control_answer *answer, int64_t ms);
 
 #endif

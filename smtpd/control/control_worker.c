@@ -7,6 +7,7 @@
 #include "libtlsio/base/mem.h"
 #include "smtpd/control/control_queue.h"
 #include "smtpd/control/control_server.h"
+#include "smtpd/control/control_spool.h"
 #include "smtpd/relay/relay_routes.h"
 #include "smtpd/sched/sched.h"
 #include "smtpd/session/session.h"
@@ -229,6 +230,15 @@ static void run_remove(
 	answer_count(answer, "removed", count);
 }
 
+/* ---- snapshots --------------------------------------------------------------------------------------- */
+
+static void run_pin(void *ctx, struct control_answer *answer, const struct control_request *request)
+{
+	(void)request;
+	const struct control_worker *c = ctx;
+	control_spool_pin(answer, &c->rooms);
+}
+
 /* ---- the words ----------------------------------------------------------------------------------------- */
 
 static const struct control_command commands[] = {
@@ -238,6 +248,7 @@ static const struct control_command commands[] = {
 	{ "cat", 1, 1, run_cat },
 	{ "flush", 1, 2, run_flush },
 	{ "remove", 1, 1, run_remove },
+	{ "pin", 0, 0, run_pin },
 	{ NULL, 0, 0, NULL },
 };
 

@@ -98,6 +98,30 @@ struct spool_outcome {
 void spool_settle(struct spool *spool, uint64_t id, const struct spool_outcome *outcomes,
 	size_t count);
 
+/* ---- a copy while it runs -------------------------------------------------------------------- */
+
+struct spool_pinned_segment {
+	uint32_t number;
+	uint32_t end; /* bytes of it that count */
+};
+struct spool_pinned {
+	const char *directory;
+	unsigned shard;
+	uint64_t next_id; /* ids below it may have been given out */
+	struct spool_pinned_segment *segments; /* in order: all that is acknowledged is in them */
+	size_t count;
+	bool is_open; /* the log goes on behind the end of the last one */
+};
+struct spool_pin;
+/* From now until spool_unpin no segment is given back or used again: the bytes told stay as they are.
+ * NULL: the disk is full, or has failed. The spool must outlive the pin. */
+struct spool_pin *spool_pin(struct spool *spool, struct err *err);
+/* As of the moment it was made. */
+const struct spool_pinned *spool_pin_look(const struct spool_pin *pin);
+/* The spool needs the room: give up. */
+bool spool_pin_is_in_the_way(const struct spool_pin *pin);
+void spool_unpin(struct spool_pin **pin);
+
 /* ---- looking ---------------------------------------------------------------------------------- */
 
 struct spool_summary {

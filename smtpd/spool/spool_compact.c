@@ -431,7 +431,7 @@ void spool_compact_review(struct spool *spool)
 	struct spool_compact *compact = spool->compact;
 	struct spool_segments *set = &spool->segments;
 	/* with lost records, or some not written yet, "the log is durable to here" means nothing */
-	if (!set->needs_review || !spool->is_replayed || spool->is_broken || spool->lost.count ||
+	if (!set->needs_review || spool->pins || !spool->is_replayed || spool->is_broken || spool->lost.count ||
 		spool->log.pending.length || !spool->log.active)
 		return;
 	set->needs_review = false;

@@ -74,6 +74,7 @@ struct spool {
 	bool is_full;	/* free space below the minimum, as of space_checked_ms */
 	bool has_no_segment; /* the last try to make one failed */
 	bool is_stuck_told;
+	unsigned pins;		/* spool_pin.c: while there are any, nothing is given back */
 	bool is_review_put_off; /* until the next tick: spool_compact.c */
 	int64_t space_checked_ms;
 	struct err troubles[SPOOL_TROUBLES_MOST]; /* to be told at the end of this turn */

@@ -34,6 +34,7 @@ struct spool {
 	size_t open_writers;
 	uint64_t commits;
 	bool is_held;
+	unsigned pins;
 	enum err_kind fails[3];
 	size_t write_after_bytes;
 };
@@ -389,4 +390,51 @@ size_t fake_spool_waiting(const struct spool *spool)
 size_t fake_spool_open_writers(const struct spool *spool)
 {
 	return spool->open_writers;
+}
+
+/* ---- a copy while it runs ----------------------------------------------------------------------- */
+
+struct spool_pin {
+	struct spool *spool;
+	struct spool_pinned pinned;
+	struct spool_pinned_segment segments[2];
+};
+
+struct spool_pin *spool_pin(struct spool *spool, struct err *err)
+{
+	if (spool->fails[FAKE_SPOOL_BEGIN] != ERR_NONE) {
+		fail(spool, FAKE_SPOOL_BEGIN, err);
+		return NULL;
+	}
+	struct spool_pin *pin = mem_zero(sizeof(*pin));
+	pin->spool = spool;
+	pin->segments[0] = (struct spool_pinned_segment){ 1, 4096 };
+	pin->segments[1] = (struct spool_pinned_segment){ 7, 128 };
+	pin->pinned = (struct spool_pinned){ .directory = "/spool/0 1", .shard = 3, .next_id = 99,
+		.segments = pin->segments, .count = 2, .is_open = true };
+	spool->pins++;
+	return pin;
+}
+
+const struct spool_pinned *spool_pin_look(const struct spool_pin *pin)
+{
+	return &pin->pinned;
+}
+
+bool spool_pin_is_in_the_way(const struct spool_pin *pin)
+{
+	return pin->spool->fails[FAKE_SPOOL_COMMIT] != ERR_NONE;
+}
+
+void spool_unpin(struct spool_pin **pin)
+{
+	if (*pin)
+		(*pin)->spool->pins--;
+	free(*pin);
+	*pin = NULL;
+}
+
+unsigned fake_spool_pins(const struct spool *spool)
+{
+	return spool->pins;
 }

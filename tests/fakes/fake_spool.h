@@ -26,5 +26,7 @@ const struct spool_envelope *fake_spool_envelope(const struct spool *spool, size
 struct str fake_spool_content(const struct spool *spool, size_t index);
 size_t fake_spool_waiting(const struct spool *spool);	   /* commits held back */
 size_t fake_spool_open_writers(const struct spool *spool); /* begun, neither committed nor abandoned */
+/* How many are held now. */
+unsigned fake_spool_pins(const struct spool *spool);
 
 #endif

@@ -118,6 +118,8 @@ struct stage {
 	struct tlsio_wake done;
 	struct buf heard, bytes, failure;
 	int failures;
+	unsigned enough_after; /* signs of life; 0: never */
+	unsigned signs;
 	struct err err;
 };
 
@@ -193,6 +195,13 @@ static void on_record(void *ctx, const struct control_record *record)
 		buf_printf(&s->heard, " %.*s=%.*s", STR_ARGS(f->key), STR_ARGS(f->text));
 	}
 	buf_append_byte(&s->heard, '\n');
+	s->signs += str_equal(record->name, STR("pinned"));
+}
+
+static bool is_enough(void *ctx)
+{
+	const struct stage *s = ctx;
+	return s->enough_after && s->signs >= s->enough_after;
 }
 
 static void on_data(void *ctx, struct str bytes)
@@ -209,7 +218,7 @@ static void on_failed(void *ctx, const char *socket, const struct err *err)
 }
 
 static const struct control_client_events client_events = { .record = on_record, .data = on_data,
-	.failed = on_failed };
+	.failed = on_failed, .is_enough = is_enough };
 
 static void *client(void *ctx)
 {
@@ -316,6 +325,36 @@ static void a_long_queue_comes_in_slices_and_whole(void **state)
 	assert_int_equal(s->failures, 0);
 	assert_int_equal(count_lines(s, "message id"), 701);
 	assert_int_equal(count_lines(s, "recipient address"), 2700);
+}
+
+static void segments_are_kept_until_the_client_has_enough(void **state)
+{
+	struct stage *s = *state;
+	s->enough_after = 2;
+	ASK(s, "pin");
+	assert_int_equal(s->failures, 0);
+	assert_int_equal(count_lines(s, "shard number=3 directory=/spool/0 1 next_id=99 open=1\n"
+					"segment number=1 end=4096\nsegment number=7 end=128\n"),
+		2);
+	assert_int_equal(count_lines(s, "pinned at="), 2);
+	assert_int_equal(fake_spool_pins(s->worker.spools[0]), 1);
+	/* that it has gone, the next sign of life shows */
+	while (fake_spool_pins(s->worker.spools[0]) + fake_spool_pins(s->worker.spools[1]))
+		tlsio_loop_turn(s->loop, true);
+}
+
+static void a_full_disk_ends_a_pin(void **state)
+{
+	struct stage *s = *state;
+	fake_spool_fail(s->worker.spools[1], FAKE_SPOOL_COMMIT, ERR_LIMIT, 0);
+	ASK(s, "pin");
+	assert_int_equal(s->failures, 1);
+	assert_non_null(strstr(buf_text(&s->failure), "disk got full"));
+	assert_int_equal(fake_spool_pins(s->worker.spools[0]), 0);
+	fake_spool_fail(s->worker.spools[1], FAKE_SPOOL_BEGIN, ERR_LIMIT, 0);
+	ASK(s, "pin");
+	assert_int_equal(s->failures, 1);
+	assert_int_equal(fake_spool_pins(s->worker.spools[0]), 0);
 }
 
 static void cat_gives_the_bytes(void **state)
@@ -515,6 +554,8 @@ int main(void)
 		TEST(only_waiting_recipients_are_listed_but_all_are_shown),
 		TEST(a_long_queue_comes_in_slices_and_whole),
 		TEST(cat_gives_the_bytes),
+		TEST(segments_are_kept_until_the_client_has_enough),
+		TEST(a_full_disk_ends_a_pin),
 		TEST(an_unknown_message_is_not_there_and_a_bad_id_is_an_error),
 		TEST(flush_makes_due),
 		TEST(remove_settles_whoever_waits),
