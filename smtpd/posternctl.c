@@ -18,6 +18,7 @@
 #include "smtpd/control/control_client.h"
 #include "smtpd/control/control_print.h"
 #include "smtpd/posternctl_policy.h"
+#include "smtpd/posternctl_spool.h"
 #include "smtpd/posternctl_status.h"
 
 #define CONFIG_BYTES_MOST (4u << 20)
@@ -27,6 +28,7 @@ struct hand {
 	const char *run_directory; /* as given, or NULL */
 	bool is_json, is_sure;
 	struct posternctl_policy policy; /* what only explain and probe look at */
+	struct posternctl_spool spool;	 /* what only spool does */
 	struct buf out;
 	bool is_open;	 /* a JSON object has begun */
 	bool has_recipient; /* in it */
@@ -58,16 +60,16 @@ static int read_config(void *ctx, const char *path, struct buf *ret, struct err 
 	return file_read(path, CONFIG_BYTES_MOST, ret, err);
 }
 
-/* Without config_load, since an operator need not be able to read the keys. Gives, NULL when the
- * file cannot be read. */
-static char *run_directory_of(const char *config_path, struct err *err)
+/* Without config_load, since an operator need not be able to read the keys. section: NULL for none.
+ * Gives, NULL when the file cannot be read. */
+static char *setting_of(const char *config_path, const char *section, const char *key, struct err *err)
 {
 	struct config_text text = { 0 };
 	char *found = NULL;
 	if (config_text_load(&text, config_path, read_config, NULL, err) == 0) {
 		cfg_t *cfg = cfg_init(config_options(), CFGF_NONE);
 		if (cfg_parse_buf(cfg, buf_text(&text.plain)) == CFG_SUCCESS)
-			found = mem_dup(cfg_getstr(cfg, "run-directory"));
+			found = mem_dup(cfg_getstr(section ? cfg_getsec(cfg, section) : cfg, key));
 		else
 			err_set(err, ERR_INPUT, "%s is not understood", config_path);
 		cfg_free(cfg);
@@ -76,17 +78,24 @@ static char *run_directory_of(const char *config_path, struct err *err)
 	return found;
 }
 
-static char *find_run_directory(const struct hand *h)
+static char *find_setting(const struct hand *h, const char *section, const char *key,
+	const char *otherwise)
 {
 	struct err err;
-	if (h->run_directory)
-		return mem_dup(h->run_directory);
 	if (!h->config_path && access(CHECK_CONFIG_PATH, R_OK) != 0)
-		return mem_dup("/run/postern");
-	char *found = run_directory_of(h->config_path ? h->config_path : CHECK_CONFIG_PATH, &err);
+		return mem_dup(otherwise);
+	char *found = setting_of(
+		h->config_path ? h->config_path : CHECK_CONFIG_PATH, section, key, &err);
 	if (!found)
 		fprintf(stderr, "posternctl: %s\n", err.text);
 	return found;
+}
+
+static char *find_run_directory(const struct hand *h)
+{
+	if (h->run_directory)
+		return mem_dup(h->run_directory);
+	return find_setting(h, NULL, "run-directory", "/run/postern");
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------------- */
@@ -382,6 +391,22 @@ static int run_probe(struct hand *h, int argc, char **argv)
 	return posternctl_probe(&options, argc, argv);
 }
 
+static int run_spool(struct hand *h, int argc, char **argv)
+{
+	char *directory = find_setting(h, "spool", "directory", "/var/spool/postern");
+	char *run_directory = find_run_directory(h);
+	int status = 2;
+	if (directory && run_directory) {
+		h->spool.directory = directory;
+		h->spool.run_directory = run_directory;
+		h->spool.is_json = h->is_json;
+		status = posternctl_spool(&h->spool, argc - 1, argv + 1);
+	}
+	free(directory);
+	free(run_directory);
+	return status;
+}
+
 static int run_help(struct hand *h, int argc, char **argv);
 
 static const struct subcommand {
@@ -397,6 +422,8 @@ static const struct subcommand {
 	{ "status", run_status, "status", "each worker, and postern-policyd: is all well?" },
 	{ "explain", run_explain, "explain DOMAIN", "where its mail goes, what each host must show, why" },
 	{ "probe", run_probe, "probe DOMAIN|HOST:PORT", "connect and look, sending no mail" },
+	{ "spool", run_spool, "spool check [DIR]", "read every record; --repair NEWDIR" },
+	{ "spool", run_spool, "spool snapshot DIR", "copy the spool, also while posternd runs" },
 	{ "check-config", run_check_config, "check-config [FILE]", "is it right? (needs no posternd)" },
 	{ "help", run_help, "help", "this" },
 };
@@ -410,7 +437,7 @@ static void print_usage(FILE *to)
 	      "  -c, --config FILE            where posternd's configuration is (default\n"
 	      "                               " CHECK_CONFIG_PATH ")\n"
 	      "      --run-directory DIR      where its sockets are (default: as configured)\n"
-	      "      --json                   queue, show and status: one JSON object per line;\n"
+	      "      --json                   queue, show, status, spool: one JSON object per line;\n"
 	      "                               explain and probe: one object\n"
 	      "      --yes                    remove without asking\n"
 	      "      --fresh                  explain, probe: ask DNS, not postern-policyd\n"
@@ -419,6 +446,8 @@ static void print_usage(FILE *to)
 	      "      --all                    probe: every address of both families\n"
 	      "      --no-mail                probe: said for clearness; it never sends mail\n"
 	      "      --timeout TIME           probe: for all hosts together (default 30s)\n"
+	      "      --shard N                spool check: this shard alone\n"
+	      "      --repair NEWDIR          spool check: write what is whole to a new directory\n"
 	      "      --help, --version\n",
 		to);
 }
@@ -441,7 +470,7 @@ static int dispatch(struct hand *h, int argc, char **argv)
 	return 2;
 }
 
-enum { FRESH = 256, ALL, NO_MAIL, PORT, HOST, TIMEOUT };
+enum { FRESH = 256, ALL, NO_MAIL, PORT, HOST, TIMEOUT, SHARD, REPAIR };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -454,6 +483,8 @@ static const struct option long_options[] = {
 	{ "port", required_argument, NULL, PORT },
 	{ "host", required_argument, NULL, HOST },
 	{ "timeout", required_argument, NULL, TIMEOUT },
+	{ "shard", required_argument, NULL, SHARD },
+	{ "repair", required_argument, NULL, REPAIR },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -492,6 +523,12 @@ static int take_option(struct hand *h, int option)
 	case 'h':
 		print_usage(stdout);
 		return EXIT_SUCCESS;
+	case SHARD:
+		h->spool.shard = optarg;
+		break;
+	case REPAIR:
+		h->spool.repair = optarg;
+		break;
 	case 'V':
 		puts("posternctl (" PACKAGE_NAME ") " PACKAGE_VERSION);
 		return EXIT_SUCCESS;
