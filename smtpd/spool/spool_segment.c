@@ -35,7 +35,9 @@ struct spool_release {
 	struct spool_segment **segments;
 	size_t count;
 	size_t room;
-	size_t submitted; /* of them the helper has the first so many */
+	struct spool_segment **submitted_segments; /* the first of them, for the helper: they stay
+						    * where they are while others are added */
+	size_t submitted;
 	unsigned keep;	  /* of those, how many become free files */
 	size_t finished;
 	int failure;
@@ -157,8 +159,10 @@ void spool_segments_clear(struct spool_segments *set)
 	if (set->prepare && set->prepare->is_running)
 		file_free(set, set->prepare->file);
 	free(set->prepare);
-	if (set->release)
+	if (set->release) {
 		free(set->release->segments);
+		free(set->release->submitted_segments);
+	}
 	free(set->release);
 	*set = (struct spool_segments){ 0 };
 }
@@ -500,7 +504,7 @@ static bool run_release(struct spool_job *job)
 	struct spool_release *release = LIST_OWNER(job, struct spool_release, job);
 	struct spool_segments *set = release->set;
 	for (; release->finished < release->submitted; release->finished++) {
-		if (give_back(set, release->segments[release->finished],
+		if (give_back(set, release->submitted_segments[release->finished],
 			    release->finished < release->keep) < 0)
 			break;
 	}
@@ -525,6 +529,9 @@ static void start_release(struct spool_segments *set)
 	if (release->is_running || release->count == 0)
 		return;
 	if (release->submitted == 0) {
+		size_t bytes = release->count * sizeof(struct spool_segment *);
+		release->submitted_segments = mem_resize(release->submitted_segments, bytes);
+		memcpy(release->submitted_segments, release->segments, bytes);
 		release->submitted = release->count;
 		release->keep = FREE_FILES_MOST - set->free_count;
 		release->finished = 0;

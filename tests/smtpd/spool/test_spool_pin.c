@@ -195,6 +195,34 @@ static void a_copy_that_fails_anywhere_says_so(void **state)
 	spool_unpin(&pin);
 }
 
+/* On the real disk, with the helper's thread: it works on the first of them while others come. */
+static void a_crowd_of_dead_segments_is_given_back_by_the_thread(void **state)
+{
+	enum { CROWD = 60 };
+	struct fixture f;
+	struct spool_summary summary;
+	(void)state;
+	fixture_begin(&f, NULL, SEGMENT_BYTES);
+	assert_int_equal(fixture_open(&f, NULL), 0);
+	for (int round = 0; round < 3; round++) {
+		uint64_t ids[CROWD];
+		for (int i = 0; i < CROWD; i++)
+			ids[i] = fixture_send_durably(&f, (uint64_t)i, 60000, 1);
+		spool_summarise(f.spool, &summary);
+		assert_true(summary.segments > CROWD / 2);
+		for (int i = 0; i < CROWD; i++) {
+			fixture_settle_all(&f, ids[i], 1, SPOOL_RECIPIENT_DELIVERED);
+			if (i % 10 == 9)
+				fixture_wait(&f, NULL);
+		}
+		for (int i = 0; i < 5; i++)
+			fixture_wait(&f, NULL);
+		spool_summarise(f.spool, &summary);
+		assert_true(summary.segments < 6);
+	}
+	fixture_end(&f);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -204,6 +232,7 @@ int main(void)
 		TEST(what_was_kept_is_given_back_when_the_last_pin_goes),
 		TEST(a_full_disk_is_in_the_way),
 		TEST(a_copy_that_fails_anywhere_says_so),
+		cmocka_unit_test(a_crowd_of_dead_segments_is_given_back_by_the_thread),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
