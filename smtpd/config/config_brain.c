@@ -103,9 +103,11 @@ int config_brain_read(struct config_loading *l, struct err *err)
 		read_tlsrpt(l, err) < 0)
 		return -1;
 	bool has_service = config->delegation.sockets.count > 0;
+	/* A file for postern-milter is for nobody else, unless it says so. */
+	bool is_for_milter = cfg_size(l->cfg, "milter") > 0;
 	config->wants_plans = l->has_mx_route || (l->has_dane_rule && l->has_host_route) ||
-		(config->listener_count == 0 && !has_service) || config->socketmap.count > 0 ||
-		config->tlsrpt.collector_count > 0;
+		(config->listener_count == 0 && !has_service && !is_for_milter) ||
+		config->socketmap.count > 0 || config->tlsrpt.collector_count > 0;
 	config->wants_policyd = config->wants_plans || has_service;
 	if (dns_settings_read(resolver, &config->dns, err) < 0)
 		return -1;

@@ -175,7 +175,7 @@ static void reads_everything(void **state)
 	assert_int_equal(c->relay.connect_ms, 10000);
 	assert_string_equal(c->spool.directory, "/spool");
 	assert_non_null(c->present);
-	assert_null(c->warnings[0]);
+	assert_true(!c->warnings || !c->warnings[0]);
 	assert_true(has_file(c, "/etc/postern/postern.conf"));
 	assert_true(has_file(c, "/etc/postern/ca.pem"));
 	assert_true(has_file(c, "/etc/postern/other.key"));
@@ -570,6 +570,25 @@ static void a_file_without_listeners_is_for_policyd_alone(void **state)
 	assert_true(c->wants_policyd);
 	assert_true(has_warning(c, "no listen section: this file is good for postern-policyd alone"));
 	assert_false(has_warning(c, "no route section"));
+	config_unref(&c);
+}
+
+static void a_file_for_postern_milter_alone_wants_neither_policyd_nor_a_resolver(void **state)
+{
+	(void)state;
+	struct config *c = load_good(BASE "milter \"inet:127.0.0.1:8891\" { }\n"
+		"domain \"a.example\" { inbound { require = tls } }");
+	assert_false(c->wants_policyd);
+	assert_false(c->wants_plans);
+	assert_null(c->dns.anchor_text);
+	assert_null(c->warnings[0]);
+	config_unref(&c);
+	/* unless it says more */
+	c = load_good(BASE "milter \"inet:127.0.0.1:8891\" { }\nsocketmap \"127.0.0.1\" { }");
+	assert_true(c->wants_plans);
+	config_unref(&c);
+	c = load_good(BASE "milter \"inet:127.0.0.1:8891\" { }\nroute \"*\" { to = \"mx\" }");
+	assert_true(c->wants_plans);
 	config_unref(&c);
 }
 
@@ -994,6 +1013,7 @@ int main(void)
 		cmocka_unit_test(a_milter_reads_the_same_rules),
 		cmocka_unit_test(a_policy_service_reads_the_same_rules_and_needs_no_resolver),
 		cmocka_unit_test(a_file_without_listeners_is_for_policyd_alone),
+		cmocka_unit_test(a_file_for_postern_milter_alone_wants_neither_policyd_nor_a_resolver),
 		cmocka_unit_test(socketmap_addresses_are_read_and_want_policyd),
 		cmocka_unit_test(tlsrpt_collectors_are_read_and_want_policyd),
 		cmocka_unit_test(a_full_hostname_is_needed),
