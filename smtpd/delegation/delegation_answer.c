@@ -13,7 +13,8 @@ bool delegation_answer_objects(const struct policy_inbound *rules,
 	if (facts->is_exempt || facts->stage == DELEGATION_STAGE_EARLY)
 		return false;
 	bool objects =
-		!inbound_verdict_sender(rules, &facts->shown, sender, false, ret_refusal);
+		!inbound_verdict_sender(rules, &facts->shown, sender,
+			INBOUND_REQUIRETLS_NONE, ret_refusal);
 	if (facts->stage == DELEGATION_STAGE_MAIL ||
 		inbound_verdict_recipient(rules, &facts->shown, recipient, &of_recipient))
 		return objects;

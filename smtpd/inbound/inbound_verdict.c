@@ -20,10 +20,33 @@ struct str inbound_verdict_domain(struct str path)
 	return at < path.length ? str_skip(path, at + 1) : STR("");
 }
 
+enum inbound_requiretls inbound_verdict_requiretls(struct str parameter)
+{
+	size_t equals = str_find(parameter, '=');
+	if (!str_equal_nocase(str_head(parameter, equals), STR("REQUIRETLS")))
+		return INBOUND_REQUIRETLS_NONE;
+	return equals < parameter.length ? INBOUND_REQUIRETLS_MALFORMED : INBOUND_REQUIRETLS_WANTED;
+}
+
+/* As the mode says, though it is no rule of anybody's. */
+static void refuse_value(enum policy_inbound_mode mode, struct policy_inbound_refusal *ret)
+{
+	bool is_for_now = mode == POLICY_INBOUND_TEMPFAIL;
+	*ret = (struct policy_inbound_refusal){ .mode = mode, .code = is_for_now ? 451 : 501,
+		.enhanced = is_for_now ? "4.5.4" : "5.5.4", .source = "RFC 8689",
+		.text = "REQUIRETLS has no value: leave out the equals sign (RFC 8689)" };
+}
+
 /* A sender that promises TLS to the end began without it: nothing may be promised on. */
 static bool is_requiretls_kept(const struct policy_inbound_facts *facts,
-	struct policy_inbound_refusal *ret)
+	enum inbound_requiretls requiretls, struct policy_inbound_refusal *ret)
 {
+	if (requiretls == INBOUND_REQUIRETLS_NONE)
+		return true;
+	if (facts->has_tls && requiretls == INBOUND_REQUIRETLS_MALFORMED) {
+		refuse_value(facts->default_mode, ret);
+		return false;
+	}
 	static const struct policy_inbound_demand tls = { .requires_tls = true };
 	if (facts->has_tls)
 		return true;
@@ -36,11 +59,11 @@ static bool is_requiretls_kept(const struct policy_inbound_facts *facts,
 }
 
 bool inbound_verdict_sender(const struct policy_inbound *rules,
-	const struct policy_inbound_facts *facts, struct str sender, bool wants_requiretls,
-	struct policy_inbound_refusal *ret_refusal)
+	const struct policy_inbound_facts *facts, struct str sender,
+	enum inbound_requiretls requiretls, struct policy_inbound_refusal *ret_refusal)
 {
 	struct policy_inbound_refusal by_rules;
-	bool is_kept = !wants_requiretls || is_requiretls_kept(facts, ret_refusal);
+	bool is_kept = is_requiretls_kept(facts, requiretls, ret_refusal);
 	if (policy_inbound_may_send(rules, facts, inbound_verdict_domain(sender), &by_rules))
 		return is_kept;
 	if (is_kept || by_rules.mode > ret_refusal->mode)

@@ -11,11 +11,20 @@
 #include "libtlsio/base/str.h"
 #include "policy/policy_inbound.h"
 
+/* Of a MAIL command. */
+enum inbound_requiretls {
+	INBOUND_REQUIRETLS_NONE,
+	INBOUND_REQUIRETLS_WANTED,
+	INBOUND_REQUIRETLS_MALFORMED, /* it has a value, and may not (RFC 8689 2) */
+};
+/* What one parameter of MAIL says. */
+enum inbound_requiretls inbound_verdict_requiretls(struct str parameter);
+
 /* True: nothing to object. facts with the door's mode as default_mode; sender and recipient as in the
  * SMTP command, with or without <>. */
 bool inbound_verdict_sender(const struct policy_inbound *rules,
-	const struct policy_inbound_facts *facts, struct str sender, bool wants_requiretls,
-	struct policy_inbound_refusal *ret_refusal);
+	const struct policy_inbound_facts *facts, struct str sender,
+	enum inbound_requiretls requiretls, struct policy_inbound_refusal *ret_refusal);
 bool inbound_verdict_recipient(const struct policy_inbound *rules,
 	const struct policy_inbound_facts *facts, struct str recipient,
 	struct policy_inbound_refusal *ret_refusal);

@@ -249,13 +249,14 @@ static struct policy_inbound_facts shown(const struct session *s)
 	return milter_facts_shown(&s->facts, &s->client, s->snapshot->settings->inbound.mode);
 }
 
-static bool wants_requiretls(char *const *parameters)
+static enum inbound_requiretls read_requiretls(char *const *parameters)
 {
+	enum inbound_requiretls found = INBOUND_REQUIRETLS_NONE;
 	for (; *parameters; parameters++) {
-		if (str_equal_nocase(str_of(*parameters), STR("REQUIRETLS")))
-			return true;
+		enum inbound_requiretls said = inbound_verdict_requiretls(str_of(*parameters));
+		found = said > found ? said : found;
 	}
-	return false;
+	return found;
 }
 
 /* A message to which no rule objects so far has nothing more to be asked, nor to be given. */
@@ -279,7 +280,7 @@ static sfsistat on_mail(SMFICTX *ctx, char **words)
 	read_facts(ctx, s);
 	struct policy_inbound_facts facts = shown(s);
 	if (!inbound_verdict_sender(s->snapshot->rules, &facts, str_of(words[0]),
-		    wants_requiretls(words + 1), &refusal))
+		    read_requiretls(words + 1), &refusal))
 		return act(ctx, s, NULL, &refusal);
 	if (!is_done_at_mail(s))
 		return SMFIS_CONTINUE;

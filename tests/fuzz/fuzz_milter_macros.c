@@ -58,8 +58,8 @@ static void check(const struct milter_macros *macros, enum milter_mta mta, char 
 		assert(strcmp(macros->verify, "OK") == 0);
 	const struct policy_inbound_facts shown =
 		milter_facts_shown(&facts, &client, POLICY_INBOUND_REJECT);
-	bool goes_on = inbound_verdict_sender(rules, &shown, str_of(texts[9]), texts[9][0] == 'R',
-		&refusal);
+	bool goes_on = inbound_verdict_sender(rules, &shown, str_of(texts[9]),
+		inbound_verdict_requiretls(str_of(texts[9])), &refusal);
 	if (!goes_on)
 		check_refusal(&refusal);
 	/* Nobody passes with what is demanded of all but <>, unless he shows the name. */

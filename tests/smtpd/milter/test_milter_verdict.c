@@ -38,10 +38,10 @@ static struct milter_facts session(const char *version, const char *cipher, cons
 
 static bool may_send(const struct inbound_settings *s, const struct policy_inbound *rules,
 	const struct milter_client *client, const struct milter_facts *facts, struct str sender,
-	bool wants_requiretls, struct policy_inbound_refusal *ret)
+	enum inbound_requiretls requiretls, struct policy_inbound_refusal *ret)
 {
 	struct policy_inbound_facts shown = milter_facts_shown(facts, client, s->mode);
-	return inbound_verdict_sender(rules, &shown, sender, wants_requiretls, ret);
+	return inbound_verdict_sender(rules, &shown, sender, requiretls, ret);
 }
 
 static bool may_receive(const struct inbound_settings *s, const struct policy_inbound *rules,
@@ -52,6 +52,8 @@ static bool may_receive(const struct inbound_settings *s, const struct policy_in
 	return inbound_verdict_recipient(rules, &shown, recipient, ret);
 }
 
+static const enum inbound_requiretls NONE = INBOUND_REQUIRETLS_NONE,
+				    WANTED = INBOUND_REQUIRETLS_WANTED;
 static const char aes256[] = "TLS_AES_256_GCM_SHA384", aes128[] = "ECDHE-RSA-AES128-SHA";
 
 static void E1_demands_by_the_table(void **state)
@@ -122,7 +124,7 @@ static void E1_demands_by_the_table(void **state)
 		assert_int_equal(policy_inbound_add_sender_domain(p, STR("partner.example"),
 					 &rows[i].demand, NULL), 0);
 		bool goes_on = may_send(&settings, p, &client, &f,
-			STR("<joe@Partner.example>"), false, &no);
+			STR("<joe@Partner.example>"), NONE, &no);
 		if (goes_on != (rows[i].code == 0) || no.code != rows[i].code)
 			fail_msg("row %zu: %d %s", i, no.code, no.text);
 		if (!goes_on) {
@@ -134,8 +136,8 @@ static void E1_demands_by_the_table(void **state)
 		/* other senders are left alone, and bounces */
 		struct milter_facts clear = session(NULL, NULL, NULL, NULL);
 		assert_true(may_send(&settings, p, &client, &clear, STR("<a@b.example>"),
-			false, &no));
-		assert_true(may_send(&settings, p, &client, &clear, STR("<>"), false,
+			NONE, &no));
+		assert_true(may_send(&settings, p, &client, &clear, STR("<>"), NONE,
 			&no));
 		policy_inbound_unref(&p);
 	}
@@ -156,12 +158,12 @@ static void P2_sendmail_certificates_count_when_verified(void **state)
 	struct milter_client client = from("192.0.2.9");
 	milter_facts_read(&macros, MILTER_MTA_SENDMAIL, &f);
 	assert_false(may_send(&settings, p, &client, &f, STR("<a@partner.example>"),
-		false, &no));
+		NONE, &no));
 	assert_non_null(strstr(no.text, "yours is not accepted: FAIL"));
 	macros.verify = "OK";
 	milter_facts_read(&macros, MILTER_MTA_SENDMAIL, &f);
 	assert_true(may_send(&settings, p, &client, &f, STR("<a@partner.example>"),
-		false, &no));
+		NONE, &no));
 	policy_inbound_unref(&p);
 }
 
@@ -176,7 +178,7 @@ static void E1_one_recipient_is_refused_the_others_are_kept(void **state)
 	struct milter_client client = from("192.0.2.9");
 	struct policy_inbound_refusal no;
 	assert_true(may_send(&settings, p, &client, &clear, STR("<a@x.bank.example>"),
-		false, &no)); /* of recipients only */
+		NONE, &no)); /* of recipients only */
 	assert_false(may_receive(&settings, p, &client, &clear,
 		STR("<joe@Mail.Bank.example>"), &no));
 	assert_int_equal(no.code, 530);
@@ -205,16 +207,16 @@ static void E1_clients_by_address_and_by_name(void **state)
 	struct milter_facts old = session("TLSv1.2", aes128, "128", NULL);
 	struct policy_inbound_refusal no;
 	struct milter_client inside = from("192.0.2.9"), outside = from("198.51.100.1");
-	assert_false(may_send(&settings, p, &inside, &old, STR("<>"), false, &no));
+	assert_false(may_send(&settings, p, &inside, &old, STR("<>"), NONE, &no));
 	assert_non_null(strstr(no.text, "clients in 192.0.2.0/24"));
-	assert_false(may_send(&settings, p, &outside, &clear, STR("<>"), false, &no));
+	assert_false(may_send(&settings, p, &outside, &clear, STR("<>"), NONE, &no));
 	assert_non_null(strstr(no.text, "the client mx.partner.example"));
-	assert_true(may_send(&settings, p, &outside, &old, STR("<>"), false, &no));
+	assert_true(may_send(&settings, p, &outside, &old, STR("<>"), NONE, &no));
 	static const char *const no_names[] = { "unknown", "[198.51.100.1]", "", NULL };
 	for (size_t i = 0; i < sizeof(no_names) / sizeof(no_names[0]); i++) {
 		outside.name = inbound_verdict_client_name(str_of(no_names[i]));
 		assert_int_equal(outside.name.length, 0);
-		assert_true(may_send(&settings, p, &outside, &clear, STR("<>"), false,
+		assert_true(may_send(&settings, p, &outside, &clear, STR("<>"), NONE,
 			&no));
 	}
 	policy_inbound_unref(&p);
@@ -237,14 +239,14 @@ static void P9_daemons_by_name_and_port(void **state)
 	struct milter_facts good = session("TLSv1.3", aes256, "256", NULL);
 	struct policy_inbound_refusal no;
 	struct milter_client client = from("192.0.2.9");
-	assert_true(may_send(&settings, p, &client, &clear, STR("<a@b.c>"), false,
+	assert_true(may_send(&settings, p, &client, &clear, STR("<a@b.c>"), NONE,
 		&no));
 	client.port = 587;
-	assert_false(may_send(&settings, p, &client, &clear, STR("<a@b.c>"), false,
+	assert_false(may_send(&settings, p, &client, &clear, STR("<a@b.c>"), NONE,
 		&no));
 	assert_non_null(strstr(no.text, "our port 587"));
 	client.daemon = STR("partners");
-	assert_false(may_send(&settings, p, &client, &good, STR("<a@b.c>"), false,
+	assert_false(may_send(&settings, p, &client, &good, STR("<a@b.c>"), NONE,
 		&no));
 	assert_int_equal(no.code, 554);
 	assert_non_null(strstr(no.text, "our service partners"));
@@ -286,7 +288,7 @@ static void E4_modes_soften_and_the_strictest_wins(void **state)
 		policy_inbound_add_sender_domain(p, STR("*"), &sender, NULL);
 		policy_inbound_add_daemon(p, STR(":25"), &daemon, NULL);
 		assert_false(may_send(&s, p, &client, &clear, STR("<a@b.example>"),
-			false, &no));
+			NONE, &no));
 		if (no.mode != rows[i].expected || no.code != rows[i].code ||
 			!strstr(no.text, rows[i].whose))
 			fail_msg("row %zu: %s %d %s", i, policy_inbound_mode_name(no.mode), no.code,
@@ -307,18 +309,18 @@ static void E1_requiretls_is_for_tls_only(void **state)
 	struct milter_client client = from("192.0.2.9");
 	struct milter_facts clear = session(NULL, NULL, NULL, NULL);
 	struct milter_facts tls = session("TLSv1.2", aes128, "128", NULL);
-	assert_false(may_send(&settings, p, &client, &clear, STR("<a@b.example>"), true,
+	assert_false(may_send(&settings, p, &client, &clear, STR("<a@b.example>"), WANTED,
 		&no));
 	assert_int_equal(no.code, 530);
 	assert_non_null(strstr(no.text, "REQUIRETLS is for TLS only"));
-	assert_false(may_send(&s, p, &client, &clear, STR("<a@b.example>"), true, &no));
+	assert_false(may_send(&s, p, &client, &clear, STR("<a@b.example>"), WANTED, &no));
 	assert_int_equal(no.code, 451);
-	assert_true(may_send(&settings, p, &client, &tls, STR("<a@b.example>"), true,
+	assert_true(may_send(&settings, p, &client, &tls, STR("<a@b.example>"), WANTED,
 		&no));
 	/* a stricter rule speaks first */
 	struct policy_inbound_demand d = { .requires_tls = true, .mode = POLICY_INBOUND_REJECT };
 	policy_inbound_add_sender_domain(p, STR("b.example"), &d, NULL);
-	assert_false(may_send(&s, p, &client, &clear, STR("<a@b.example>"), true, &no));
+	assert_false(may_send(&s, p, &client, &clear, STR("<a@b.example>"), WANTED, &no));
 	assert_int_equal(no.code, 530);
 	assert_non_null(strstr(no.text, "mail from b.example"));
 	policy_inbound_unref(&p);
@@ -334,7 +336,7 @@ static void replies_are_one_line_of_ascii(void **state)
 	struct milter_facts f = session("TLSv1.2", "bad\r\n\x80", "128", NULL);
 	policy_inbound_add_sender_domain(p, STR("*"), &d, NULL);
 	assert_false(may_send(&settings, p, &client, &f,
-		STR("<a@evil\r\n250 ok\xc3\xa4>"), false, &no));
+		STR("<a@evil\r\n250 ok\xc3\xa4>"), NONE, &no));
 	for (const char *c = no.text; *c; c++)
 		assert_true(*c >= ' ' && *c < 0x7f);
 	policy_inbound_unref(&p);
