@@ -1,5 +1,6 @@
 """postern-milter: the milter protocol as an MTA speaks it, byte by byte, and Debian's miltertest."""
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -230,7 +231,7 @@ def P8_P9_loopback_and_named_daemons_are_exempt(place):
 
 
 @test
-def requiretls_needs_tls(place):
+def Q1_requiretls_needs_tls_and_has_no_value(place):
 	milter = Milter(place, RULES).start()
 	with Mta(milter) as mta:
 		mta.connected()
@@ -238,6 +239,24 @@ def requiretls_needs_tls(place):
 		    b"REQUIRETLS")
 		_is(mta.mail("a@b.example", "REQUIRETLS", macros=tls("TLSv1.2")), "c")
 		_is(mta.mail("a@b.example", "SIZE=100", "XREQUIRETLS"), "c")
+		_is(mta.mail("a@b.example", "requiretls=yes", macros=tls()), "y", b"501 5.5.4 REQUIRETLS has no value")
+		_is(mta.mail("a@b.example", "REQUIRETLS=", "REQUIRETLS", macros=tls()), "y", b"501 5.5.4")
+	with Mta(milter) as mta:
+		mta.connected()
+		_is(mta.mail("", "REQUIRETLS"), "y", b"530")  # bounces, too
+		_is(mta.mail("a@b.example", "REQUIRETLS=yes"), "y", b"530")
+	check("rule=\"RFC 8689\"" in milter.log(), "the log says whose rule", milter.log()[-800:])
+	milter.inside = "mode = report"  # and the loopback is exempt
+	milter.configure()
+	milter.reload()
+	with Mta(milter) as mta:
+		mta.connected()
+		_is(mta.mail("a@b.example", "REQUIRETLS"), "c")
+		_is(mta.mail("a@b.example", "REQUIRETLS=yes", macros=tls()), "c")
+	check(milter.log().count("action=report") == 2, "reported", milter.log()[-800:])
+	with Mta(milter) as mta:
+		mta.connected(ip="127.0.0.1")
+		_is(mta.mail("a@b.example", "REQUIRETLS"), "a")
 	milter.stop()
 
 
@@ -282,6 +301,59 @@ def K3_hundreds_of_sessions_are_served_at_once(place):
 	for mta in sessions:
 		mta.close()
 	milter.stop()
+
+
+@test(weight=5)
+def thousands_of_silent_connections_keep_nobody_waiting(place):
+	soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+	resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+	milter = Milter(place, RULES, build="optimised").start()
+	silent = [milter.connect() for _ in range(1500)]  # not even a first word
+	sessions = [Mta(milter) for _ in range(1500)]
+	threads = len(os.listdir(f"/proc/{milter.process.pid}/task"))
+	check(threads < 50, "a thread for each would be too many", threads)
+	begin = time.monotonic()
+	with Mta(milter) as mta:
+		mta.connected()
+		_is(mta.mail("a@partner.example"), "y", b"530")
+	took = time.monotonic() - begin
+	check(took < 5, f"one who speaks waited {took:.1f} s")
+	milter.stop()  # with all of them there
+	for s in silent + [m.socket for m in sessions]:
+		s.close()
+
+
+@test
+def a_header_does_not_wait_for_the_kernel_of_the_mta(place):
+	milter = Milter(place, RULES, 'exempt = {} header = "X-Postern-TLS"').start()
+	waits = []
+	with Mta(milter) as mta:
+		mta.connected()
+		for _ in range(9):
+			_is(mta.mail("a@b.example"), "c")
+			_is(mta.recipient("x@c.example"), "c")
+			mta.define("E", {"i": "4ABCDEF"})
+			mta.send("E")
+			check(mta.receive()[0] == "i", "the field")
+			begin = time.monotonic()
+			check(mta.receive()[0] == "c", "the answer")
+			waits.append(time.monotonic() - begin)
+	# 40 ms each where two small packets wait for an acknowledgement in between
+	check(sorted(waits)[4] < 0.03, "the answer comes right behind", waits)
+	milter.stop()
+
+
+@test
+def it_ends_at_once_with_sessions_open(place):
+	for unix in (False, True):
+		milter = Milter(place, RULES, unix=unix, name=f"milter{unix}").start()
+		with Mta(milter) as mta:
+			mta.connected()
+			begin = time.monotonic()
+			milter.stop()
+			took = time.monotonic() - begin
+		# libmilter alone looks every five seconds; a leak check is in this
+		check(took < 3, f"it took {took:.1f} s")
 
 
 @test
