@@ -73,6 +73,7 @@ class Server:
 
 class Postfix(Server):
 	name = "Postfix"
+	services = ""  # more lines of master.cf
 
 	def start(self):
 		conf, queue, data = (self.folder + "/" + n for n in ("conf", "queue", "data"))
@@ -124,7 +125,7 @@ error unix - - n - - error
 retry unix - - n - - error
 scache unix - - n - 1 scache
 anvil unix - - n - 1 anvil
-""")
+{self.services}""")
 		subprocess.run(["postfix", "-c", conf, "check"], check=True)
 		return self.launch(["/usr/lib/postfix/sbin/master", "-c", conf, "-d"])
 
