@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "libtlsio/base/buf.h"
 #include "libtlsio/base/conf.h"
@@ -79,6 +80,10 @@ int tlsrpt_settings_add_collector(struct tlsrpt_settings *settings, cfg_t *secti
 	if (path[0] != '/')
 		return conf_error(section, NULL, err,
 			"is no path from the root: write  tlsrpt-collector \"/path/tlsrpt.sock\" { }");
+	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return conf_error(section, NULL, err,
+			"is too long for a socket: its path has at most %zu letters",
+			sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 	if (read_mode(section, &c.mode, err) < 0)
 		return -1;
 	c.path = mem_dup(path);

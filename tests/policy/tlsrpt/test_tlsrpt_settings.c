@@ -67,6 +67,9 @@ static void says_what_is_wrong(void **state)
 		{ "tlsrpt { rows-per-day = 1 }", "rows-per-day" },
 		{ "tlsrpt { size = \"4KiB\" }", "size" },
 		{ "tlsrpt-collector \"t.sock\" { }", "is no path from the root" },
+		{ "tlsrpt-collector \"/ten-letters/ten-letters/ten-letters/ten-letters/ten-letters/"
+		  "ten-letters/ten-letters/ten-letters/ten-letters\" { }",
+			"at most 107 letters" },
 		{ "tlsrpt-collector \"/t\" { mode = \"rw\" }", "write it in octal digits" },
 		{ "tlsrpt-collector \"/t\" { mode = \"01777\" }", "write it in octal digits" },
 		{ "tlsrpt-collector \"/t\" { mode = \"068\" }", "write it in octal digits" },
