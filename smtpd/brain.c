@@ -160,7 +160,8 @@ static void on_sweep(void *ctx)
 		struct parts *p = LIST_OWNER(node, struct parts, link);
 		struct plan_service_counts counts;
 		plan_service_count(p->plans, &counts);
-		if (counts.in_flight == 0)
+		/* Who is not told yet holds a question of these parts. */
+		if (counts.in_flight == 0 && !counts.has_untold)
 			parts_free(&p);
 	}
 	if (!list_is_empty(&b->old))

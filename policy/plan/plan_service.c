@@ -423,4 +423,5 @@ void plan_service_count(const struct plan_service *s, struct plan_service_counts
 	*ret = s->counts;
 	ret->kept = plan_keep_count(s->keep);
 	ret->in_flight = HASH_COUNT(s->jobs);
+	ret->has_untold = !list_is_empty(&s->ready);
 }

@@ -85,6 +85,7 @@ enum plan_restored plan_service_restore(struct plan_service *service,
 struct plan_service_counts {
 	uint64_t asked, found, made, deferred, refused;
 	size_t kept, in_flight;
+	bool has_untold; /* somebody is to be told at the end of this turn: do not free it yet */
 };
 void plan_service_count(const struct plan_service *service, struct plan_service_counts *ret);
 

@@ -262,7 +262,10 @@ static void cancelled_questions_are_not_told(void **state)
 
 	world_plan_for(&w, &plain);
 	first = ask(&plain); /* answered already, not yet told */
+	assert_int_equal(counts().in_flight, 0);
+	assert_true(counts().has_untold);
 	plan_question_cancel(&first);
+	assert_false(counts().has_untold);
 	plan_question_cancel(&first);
 	fake_loop_advance(w.loop, 60000);
 	assert_int_equal(w.plan_count, 1);
