@@ -1,7 +1,8 @@
 /* posternctl: the operator's hand: what waits in the queue and why, try now, remove, status; where
  * mail goes and what its hosts show.
  *
- * Joins: control (asks every worker, prints), config (check-config), posternctl_policy (explain, probe).
+ * Joins: control (asks every worker, prints), config (check-config), posternctl_policy (explain, probe),
+ * posternctl_tlsrpt.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include "smtpd/posternctl_policy.h"
 #include "smtpd/posternctl_spool.h"
 #include "smtpd/posternctl_status.h"
+#include "smtpd/posternctl_tlsrpt.h"
 
 #define CONFIG_BYTES_MOST (4u << 20)
 
@@ -28,6 +30,7 @@ struct hand {
 	const char *run_directory; /* as given, or NULL */
 	bool is_json, is_sure;
 	struct posternctl_policy policy; /* what only explain and probe look at */
+	const char *domain, *day;	  /* and tlsrpt */
 	struct posternctl_spool spool;	 /* what only spool does */
 	struct buf out;
 	bool is_open;	 /* a JSON object has begun */
@@ -391,6 +394,13 @@ static int run_probe(struct hand *h, int argc, char **argv)
 	return posternctl_probe(&options, argc, argv);
 }
 
+static int run_tlsrpt(struct hand *h, int argc, char **argv)
+{
+	const struct posternctl_tlsrpt options = { .config_path = h->config_path,
+		.domain = h->domain, .day = h->day, .is_json = h->is_json };
+	return posternctl_tlsrpt(&options, argc, argv);
+}
+
 static int run_spool(struct hand *h, int argc, char **argv)
 {
 	char *directory = find_setting(h, "spool", "directory", "/var/spool/postern");
@@ -422,6 +432,7 @@ static const struct subcommand {
 	{ "status", run_status, "status", "each worker, and postern-policyd: is all well?" },
 	{ "explain", run_explain, "explain DOMAIN", "where its mail goes, what each host must show, why" },
 	{ "probe", run_probe, "probe DOMAIN|HOST:PORT", "connect and look, sending no mail" },
+	{ "tlsrpt", run_tlsrpt, "tlsrpt", "TLS sessions by day, domain and policy (RFC 8460)" },
 	{ "spool", run_spool, "spool check [DIR]", "read every record; --repair NEWDIR" },
 	{ "spool", run_spool, "spool snapshot DIR", "copy the spool, also while posternd runs" },
 	{ "check-config", run_check_config, "check-config [FILE]", "is it right? (needs no posternd)" },
@@ -438,7 +449,7 @@ static void print_usage(FILE *to)
 	      "                               " CHECK_CONFIG_PATH ")\n"
 	      "      --run-directory DIR      where its sockets are (default: as configured)\n"
 	      "      --json                   queue, show, status, spool: one JSON object per line;\n"
-	      "                               explain and probe: one object\n"
+	      "                               explain and probe: one object; tlsrpt: a report per line\n"
 	      "      --yes                    remove without asking\n"
 	      "      --fresh                  explain, probe: ask DNS, not postern-policyd\n"
 	      "      --port N                 explain, probe: as if the hosts listened there\n"
@@ -446,6 +457,8 @@ static void print_usage(FILE *to)
 	      "      --all                    probe: every address of both families\n"
 	      "      --no-mail                probe: said for clearness; it never sends mail\n"
 	      "      --timeout TIME           probe: for all hosts together (default 30s)\n"
+	      "      --domain NAME            tlsrpt: of this domain alone\n"
+	      "      --day YYYY-MM-DD         tlsrpt: of this day (UTC) alone\n"
 	      "      --shard N                spool check: this shard alone\n"
 	      "      --repair NEWDIR          spool check: write what is whole to a new directory\n"
 	      "      --help, --version\n",
@@ -470,7 +483,7 @@ static int dispatch(struct hand *h, int argc, char **argv)
 	return 2;
 }
 
-enum { FRESH = 256, ALL, NO_MAIL, PORT, HOST, TIMEOUT, SHARD, REPAIR };
+enum { FRESH = 256, ALL, NO_MAIL, PORT, HOST, TIMEOUT, DOMAIN, DAY, SHARD, REPAIR };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -483,6 +496,8 @@ static const struct option long_options[] = {
 	{ "port", required_argument, NULL, PORT },
 	{ "host", required_argument, NULL, HOST },
 	{ "timeout", required_argument, NULL, TIMEOUT },
+	{ "domain", required_argument, NULL, DOMAIN },
+	{ "day", required_argument, NULL, DAY },
 	{ "shard", required_argument, NULL, SHARD },
 	{ "repair", required_argument, NULL, REPAIR },
 	{ "help", no_argument, NULL, 'h' },
@@ -519,6 +534,12 @@ static int take_option(struct hand *h, int option)
 		break;
 	case 'y':
 		h->is_sure = true;
+		break;
+	case DOMAIN:
+		h->domain = optarg;
+		break;
+	case DAY:
+		h->day = optarg;
 		break;
 	case 'h':
 		print_usage(stdout);
