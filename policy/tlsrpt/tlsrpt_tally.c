@@ -414,12 +414,36 @@ void tlsrpt_tally_add(struct tlsrpt_tally *t, const struct tlsrpt_session *sessi
 	}
 }
 
+struct search {
+	struct tlsrpt_tally *tally;
+	uint64_t identity;
+};
+
+static void look_at_row(void *ctx, const struct tlsrpt_row *row)
+{
+	const struct search *s = ctx;
+	if (tlsrpt_policy_identity(str_of(row->policy)) == s->identity)
+		tlsrpt_known_put(s->tally->known, s->identity, str_of(row->policy));
+}
+
+/* A worker's plans outlive the process that made them: what was killed since has written the words down
+ * with the sessions counted before. */
+static struct str words_of(struct tlsrpt_tally *t, const char *domain, uint64_t identity)
+{
+	struct search search = { t, identity };
+	struct str words = tlsrpt_known_find(t->known, identity);
+	if (words.at || !t->file)
+		return words;
+	tlsrpt_file_each(t->file, domain, look_at_row, &search);
+	return tlsrpt_known_find(t->known, identity);
+}
+
 static void add_part(struct tlsrpt_tally *t, const struct policy_session *session, const char *domain,
 	const struct policy_session_part *part)
 {
 	char sending[NETADDR_TEXT_BYTES] = "", receiving[NETADDR_TEXT_BYTES] = "";
 	const struct tlsrpt_policy bare = { .type = part->type, .domain = part->domain };
-	struct str policy = tlsrpt_known_find(t->known, part->identity);
+	struct str policy = words_of(t, domain, part->identity);
 	buf_clear(&t->scratch);
 	if (!policy.at && tlsrpt_policy_write(&bare, &t->scratch))
 		policy = buf_str(&t->scratch);

@@ -43,7 +43,8 @@ void tlsrpt_tally_free(struct tlsrpt_tally **tally);
 
 /* The text of a policy, for sessions that name it by its identity (tlsrpt_policy_identity). Copies. */
 void tlsrpt_tally_know_text(struct tlsrpt_tally *tally, struct str text);
-/* A session that names its policies. Words that are not known any more are left out. lost: how many
+/* A session that names its policies. Words that neither memory nor the file knows any more are left
+ * out. lost: how many
  * were lost on the way before it. */
 void tlsrpt_tally_add_named(struct tlsrpt_tally *tally, const struct policy_session *session,
 	uint32_t lost);

@@ -34,8 +34,8 @@ def check_program(path):
 	check(f"{name} does not load libev.so", "it does" if "libev.so" in libraries else "")
 	if name == "posternd":
 		# What strangers steer (DNS, HTTPS, a database of what they said) stays out of the mail path.
-		found = re.findall(r"lib(?:unbound|curl|sqlite)\S*", libraries)
-		check("posternd loads no libunbound, libcurl or SQLite", " ".join(found[:3]))
+		found = re.findall(r"lib(?:unbound|curl|sqlite|jansson)\S*", libraries)
+		check("posternd loads no libunbound, libcurl, SQLite or Jansson", " ".join(found[:3]))
 	if name != "postern-milter":
 		check(f"{name} does not load libmilter", "it does" if "libmilter" in libraries else "")
 	else:
