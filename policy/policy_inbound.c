@@ -347,3 +347,27 @@ bool policy_inbound_may_receive(const struct policy_inbound *p,
 		ask(&q, d, "mail to %.*s", cut(recipient_domain), recipient_domain.at);
 	return !q.is_refused;
 }
+
+static void ask_each(void *ctx, const char *pattern, void *value)
+{
+	struct question *q = ctx;
+	ask(q, value, "an address without a domain, which may be one of %.100s", pattern);
+}
+
+bool policy_inbound_may_send_bare(const struct policy_inbound *p,
+	const struct policy_inbound_facts *facts, struct policy_inbound_refusal *ret_refusal)
+{
+	struct question q = { .facts = facts, .refusal = ret_refusal };
+	ask_client(&q, p);
+	ask_daemon(&q, p);
+	policy_domain_table_each(p->sender_domains, ask_each, &q);
+	return !q.is_refused;
+}
+
+bool policy_inbound_may_receive_bare(const struct policy_inbound *p,
+	const struct policy_inbound_facts *facts, struct policy_inbound_refusal *ret_refusal)
+{
+	struct question q = { .facts = facts, .refusal = ret_refusal };
+	policy_domain_table_each(p->recipient_domains, ask_each, &q);
+	return !q.is_refused;
+}

@@ -62,6 +62,12 @@ bool policy_inbound_may_send(const struct policy_inbound *p,
 bool policy_inbound_may_receive(const struct policy_inbound *p,
 	const struct policy_inbound_facts *facts, struct str recipient_domain,
 	struct policy_inbound_refusal *ret_refusal);
+/* The same for an address without a domain that is not empty ("info"): the MTA completes it with a domain of
+ * its own, which nobody here knows; so every rule of sender (or recipient) domains is asked. */
+bool policy_inbound_may_send_bare(const struct policy_inbound *p,
+	const struct policy_inbound_facts *facts, struct policy_inbound_refusal *ret_refusal);
+bool policy_inbound_may_receive_bare(const struct policy_inbound *p,
+	const struct policy_inbound_facts *facts, struct policy_inbound_refusal *ret_refusal);
 /* There are rules of recipient domains: without, policy_inbound_may_receive need not be asked. */
 bool policy_inbound_has_recipients(const struct policy_inbound *p);
 /* A rule somewhere says this mode. */

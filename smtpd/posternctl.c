@@ -358,11 +358,16 @@ static int run_status(struct hand *h, int argc, char **argv)
 	char *directory = find_run_directory(h);
 	if (!directory)
 		return EXIT_FAILURE;
-	int workers = ask(h, on_worker, (const char *[]){ "status" }, 1);
-	int policyd = posternctl_status_policyd(directory, h->is_json, &h->out);
+	struct buf of_policyd = { 0 };
+	int policyd = posternctl_status_policyd(directory, h->is_json, &of_policyd);
+	/* beside another MTA there is nothing but policyd */
+	bool is_alone = policyd == 0 && !control_client_has_workers(directory);
+	int workers = is_alone ? EXIT_SUCCESS : ask(h, on_worker, (const char *[]){ "status" }, 1);
+	buf_append_str(&h->out, buf_str(&of_policyd));
 	flush_out(h);
+	buf_release(&of_policyd);
 	free(directory);
-	return workers == EXIT_SUCCESS && policyd == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return workers == EXIT_SUCCESS && policyd >= 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int run_check_config(struct hand *h, int argc, char **argv)

@@ -73,5 +73,5 @@ int posternctl_status_policyd(const char *run_directory, bool is_json, struct bu
 	}
 	buf_release(&path);
 	buf_release(&words);
-	return result < 0 ? -1 : 0;
+	return result < 0 ? -1 : result > 0;
 }

@@ -9,8 +9,8 @@
 
 #include "libtlsio/base/buf.h"
 
-/* Appends its paragraph, or an object and a newline. -1: it should answer and does not; that none
- * runs here is no fault. */
+/* Appends its paragraph, or an object and a newline. 0: it runs; 1: none runs here, which need be no
+ * fault; -1: it should answer and does not. */
 int posternctl_status_policyd(const char *run_directory, bool is_json, struct buf *to);
 
 #endif

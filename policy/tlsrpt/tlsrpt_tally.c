@@ -109,6 +109,8 @@ static bool make_room(struct tlsrpt_tally *t)
 	size_t most = t->file ? TLSRPT_TALLY_MEMORY_ROWS : (size_t)t->rows_most;
 	if (HASH_COUNT(t->entries) < most)
 		return true;
+	if (t->file && t->dirty_count >= HASH_COUNT(t->entries))
+		return false; /* the disk is in trouble: none can be given up */
 	int64_t keep = tlsrpt_row_day(tlsio_loop_time_s(t->loop)) - t->days_kept;
 	LIST_EACH_SAFE (node, &t->ages) {
 		struct entry *e = LIST_OWNER(node, struct entry, age);

@@ -183,3 +183,9 @@ int control_client_ask(const char *run_directory, const char *const words[], siz
 	buf_release(&path);
 	return failures;
 }
+
+bool control_client_has_workers(const char *run_directory)
+{
+	bool exists[WORKERS_MOST] = { false };
+	return find_workers(run_directory, exists, NULL) > 0;
+}

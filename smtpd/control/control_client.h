@@ -22,6 +22,8 @@ struct control_client_events {
 	bool (*is_enough)(void *ctx);
 };
 
+/* There is a socket of a worker: posternd runs, or did. */
+bool control_client_has_workers(const char *run_directory);
 /* Returns how many workers could not be asked or answered with an error, each told by failed; -1
  * when there is no worker at all. */
 int control_client_ask(const char *run_directory, const char *const words[], size_t count,

@@ -9,15 +9,28 @@ struct str inbound_verdict_client_name(struct str host)
 	return host;
 }
 
-struct str inbound_verdict_domain(struct str path)
+/* Without the brackets. */
+static struct str address_of(struct str path)
 {
 	path = str_trim(path);
 	if (path.length > 0 && path.at[0] == '<')
 		path = str_skip(path, 1);
 	if (path.length > 0 && path.at[path.length - 1] == '>')
 		path = str_head(path, path.length - 1);
+	return path;
+}
+
+struct str inbound_verdict_domain(struct str path)
+{
+	path = address_of(path);
 	size_t at = str_find_last(path, '@');
 	return at < path.length ? str_skip(path, at + 1) : STR("");
+}
+
+/* "info", "info@": not empty, and the MTA will find it a domain. */
+static bool is_bare(struct str path)
+{
+	return address_of(path).length > 0 && inbound_verdict_domain(path).length == 0;
 }
 
 enum inbound_requiretls inbound_verdict_requiretls(struct str parameter)
@@ -64,7 +77,10 @@ bool inbound_verdict_sender(const struct policy_inbound *rules,
 {
 	struct policy_inbound_refusal by_rules;
 	bool is_kept = is_requiretls_kept(facts, requiretls, ret_refusal);
-	if (policy_inbound_may_send(rules, facts, inbound_verdict_domain(sender), &by_rules))
+	bool may_send = is_bare(sender) ?
+		policy_inbound_may_send_bare(rules, facts, &by_rules) :
+		policy_inbound_may_send(rules, facts, inbound_verdict_domain(sender), &by_rules);
+	if (may_send)
 		return is_kept;
 	if (is_kept || by_rules.mode > ret_refusal->mode)
 		*ret_refusal = by_rules;
@@ -75,6 +91,8 @@ bool inbound_verdict_recipient(const struct policy_inbound *rules,
 	const struct policy_inbound_facts *facts, struct str recipient,
 	struct policy_inbound_refusal *ret_refusal)
 {
+	if (is_bare(recipient))
+		return policy_inbound_may_receive_bare(rules, facts, ret_refusal);
 	return policy_inbound_may_receive(rules, facts, inbound_verdict_domain(recipient),
 		ret_refusal);
 }

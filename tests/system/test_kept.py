@@ -50,8 +50,8 @@ def plans_outlive_a_stop_and_a_kill(place):
 		process = _life(w, config)
 		maps(table)
 		check(_explain(w, config, "ee.org")["plan"]["hosts"] == before["plan"]["hosts"], "explain says the same")
-		status = json.loads(place.run([place.build() + "/smtpd/posternctl", "-c", config, "--json", "status"],
-			status=1).splitlines()[-1])  # no worker runs
+		status = json.loads(place.run([place.build() + "/smtpd/posternctl", "-c", config, "--json", "status"])
+			.splitlines()[-1])  # beside another MTA there is no worker, and that is no fault
 		check(status["policyd"] == "running" and status["pid"] == process.pid and status["plans"] == 3, "status", status)
 		check(maps.ask("new.org") == "TEMP", "what nobody asked for is not known")
 		process.send_signal(signal.SIGKILL)

@@ -51,6 +51,37 @@ static void E1_requiretls_is_for_tls_whatever_the_rules_say(void **state)
 	policy_inbound_unref(&none);
 }
 
+/* An MTA completes "info" with its own domain: no way around the rules of that one. */
+static void E1_an_address_without_a_domain_meets_every_rule(void **state)
+{
+	(void)state;
+	static const char *const bare[] = { "<info>", "info", "<info@>", "<postmaster>" };
+	const struct policy_inbound_demand tls = { .requires_tls = true };
+	struct policy_inbound *rules = policy_inbound_new();
+	struct policy_inbound_facts f = { .default_mode = POLICY_INBOUND_REJECT };
+	struct policy_inbound_refusal no;
+	assert_true(inbound_verdict_recipient(rules, &f, STR("<info>"), &no));
+	assert_int_equal(policy_inbound_add_recipient_domain(rules, STR("our.example"), &tls,
+		NULL), 0);
+	assert_int_equal(policy_inbound_add_sender_domain(rules, STR("our.example"), &tls,
+		NULL), 0);
+	for (size_t i = 0; i < sizeof(bare) / sizeof(bare[0]); i++) {
+		struct str address = str_of(bare[i]);
+		f.has_tls = false;
+		assert_false(inbound_verdict_recipient(rules, &f, address, &no));
+		assert_int_equal(no.code, 530);
+		assert_false(inbound_verdict_sender(rules, &f, address, INBOUND_REQUIRETLS_NONE, &no));
+		f.has_tls = true;
+		f.version = 13;
+		assert_true(inbound_verdict_recipient(rules, &f, address, &no));
+		assert_true(inbound_verdict_sender(rules, &f, address, INBOUND_REQUIRETLS_NONE, &no));
+	}
+	f.has_tls = false;
+	assert_true(inbound_verdict_recipient(rules, &f, STR("<a@other.example>"), &no));
+	assert_true(inbound_verdict_sender(rules, &f, STR("<>"), INBOUND_REQUIRETLS_NONE, &no));
+	policy_inbound_unref(&rules);
+}
+
 static void Q1_requiretls_is_a_word_without_a_value(void **state)
 {
 	(void)state;
@@ -104,6 +135,7 @@ int main(void)
 		cmocka_unit_test(L1_addresses_come_with_brackets),
 		cmocka_unit_test(a_host_is_no_name_unless_the_MTA_found_one),
 		cmocka_unit_test(E1_requiretls_is_for_tls_whatever_the_rules_say),
+		cmocka_unit_test(E1_an_address_without_a_domain_meets_every_rule),
 		cmocka_unit_test(Q1_requiretls_is_a_word_without_a_value),
 		cmocka_unit_test(Q1_a_value_is_refused_as_the_mode_says),
 	};
