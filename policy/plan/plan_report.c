@@ -120,8 +120,7 @@ static enum policy_reason fetch_failure(const struct sts_answer *sts)
 {
 	bool is_other = sts->record == STS_RECORD_FOUND &&
 		(!sts->policy || strcmp(sts->record_id, sts->id) != 0);
-	bool is_wanted = !sts->policy || sts->policy->mode != POLICY_STS_NONE;
-	return is_other && is_wanted ? sts->failure_reason : POLICY_REASON_NONE;
+	return is_other ? sts->failure_reason : POLICY_REASON_NONE;
 }
 
 static void report_sts(struct reporting *r)

@@ -651,6 +651,22 @@ static void R7_tls_that_fails_is_one_session_though_the_mail_then_goes_in_clear(
 	assert_string_equal(buf_text(&t->f->planner.reports), "y.test mx1.test none:validation-failure\n");
 }
 
+/* Transport, which nobody need report: it says nothing of the host's TLS. */
+static void R7_a_handshake_that_stays_silent_is_not_reported(void **state)
+{
+	struct plan_fixture *t = *state;
+	t->hops[0].tls = t->servers[0];
+	fake_hop_add(&t->hops[0], "STARTTLS", "220 go\r\n", FAKE_HOP_SAY);
+	t->f->settings.tls_ms = 50;
+	relay_set_settings(t->f->relay, &t->f->settings, NULL);
+	struct policy_plan_host *host = add(t, plan_for(t, "y.test"), 0, 10, t->encrypt);
+	report_under(host, POLICY_REPORT_NO_POLICY, POLICY_REPORT_BY_TLS, POLICY_REASON_NONE);
+	send_to(t, "y.test");
+	deferred(t, "4.7.5");
+	wanted_in(t->f->outcomes[0].text, "did not finish");
+	assert_string_equal(buf_text(&t->f->planner.reports), "");
+}
+
 static void R7_a_host_without_starttls_is_reported_without_a_policy_too(void **state)
 {
 	struct plan_fixture *t = *state;
@@ -846,6 +862,7 @@ int main(void)
 		T(M17_a_host_refused_by_the_rule_is_judged_by_the_testing_policy_too),
 		T(R11_every_session_is_reported_once_under_all_its_policies),
 		T(R7_tls_that_fails_is_one_session_though_the_mail_then_goes_in_clear),
+		T(R7_a_handshake_that_stays_silent_is_not_reported),
 		T(R7_a_host_without_starttls_is_reported_without_a_policy_too),
 		T(R7_a_host_that_is_refused_is_reported_with_what_went_wrong_besides),
 		T(R7_a_host_that_is_not_used_counts_as_the_session_there_would_have_been),
