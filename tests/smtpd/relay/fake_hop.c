@@ -91,7 +91,9 @@ static bool answer(struct peer *p, struct str line, bool *ret_ruled)
 		p->accepted++;
 	if (str_starts_nocase(line, STR("DATA")) && r->reply && r->reply[0] == '3')
 		p->is_in_data = true;
-	if (r->act == FAKE_HOP_SAY)
+	if (r->act == FAKE_HOP_DEAF)
+		tlsio_upgrade_hold(p->stream);
+	if (r->act == FAKE_HOP_SAY || r->act == FAKE_HOP_DEAF)
 		return true;
 	end_peer(p, r->act == FAKE_HOP_RESET);
 	return false;

@@ -16,6 +16,7 @@ enum fake_hop_act {
 	FAKE_HOP_HANG_UP,   /* the reply, then close */
 	FAKE_HOP_RESET,	    /* drop the connection */
 	FAKE_HOP_SILENT,    /* nothing at all */
+	FAKE_HOP_DEAF,	    /* the reply, and nothing is read any more */
 };
 
 struct fake_hop_rule {

@@ -656,7 +656,7 @@ static void R7_a_handshake_that_stays_silent_is_not_reported(void **state)
 {
 	struct plan_fixture *t = *state;
 	t->hops[0].tls = t->servers[0];
-	fake_hop_add(&t->hops[0], "STARTTLS", "220 go\r\n", FAKE_HOP_SAY);
+	fake_hop_add(&t->hops[0], "STARTTLS", "220 go\r\n", FAKE_HOP_DEAF);
 	t->f->settings.tls_ms = 50;
 	relay_set_settings(t->f->relay, &t->f->settings, NULL);
 	struct policy_plan_host *host = add(t, plan_for(t, "y.test"), 0, 10, t->encrypt);
