@@ -195,9 +195,18 @@ static void on_ended(void *ctx)
 	tlsio_loop_stop(p->loop);
 }
 
-/* The signals stay with this thread: libmilter's own would take HUP for an end. (It waits for them, too;
- * the kernel prefers this one, unless another signal is just on its way here. Then libmilter ends, we end
- * with a failure, and the service manager starts us again.) */
+/* libmilter has a thread that waits for HUP, TERM and INT and takes each for an end; now and then, on a busy
+ * machine, it would be there before us. It calls this instead of libc's, since a program's names come first,
+ * and waits for good: all its signals are blocked. Nobody else here calls sigwait. */
+int sigwait(const sigset_t *set, int *ret_number)
+{
+	(void)set;
+	(void)ret_number;
+	for (;;)
+		pause();
+}
+
+/* The signals stay with this thread. */
 static int start_thread(struct program *p, struct err *err)
 {
 	sigset_t all, before;

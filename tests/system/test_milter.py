@@ -9,20 +9,10 @@ import threading
 import time
 
 from milter import (ADDHDRS, ALL_ACTIONS, ALL_STEPS, CHGHDRS, NAME, NOBODY, NODATA, NOEOH, NOHDRS, NOHELO, NORCPT, NOUNKNOWN,
-		    NR_CONN, NR_HDR, QUARANTINE, SETSYMLIST, Milter, Mta, tls)
+		    NR_CONN, NR_HDR, QUARANTINE, RULES, SETSYMLIST, WITH_HEADER, Milter, Mta, tls)
 from place import check, test, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-RULES = """
-domain "partner.example" { inbound { require = tls } }
-domain "modern.example" { inbound { minimum = "TLS1.3" } }
-domain "signed.example" { inbound { certificate-names = { "out.signed.example" } } }
-domain "strong.example" { inbound { minimum-bits = 256 refused-ciphers = { "*CBC*" } } }
-domain "later.example" { inbound { require = tls mode = tempfail } }
-domain "watch.example" { inbound { require = tls mode = report } }
-domain "kept.example" { inbound { require = tls mode = quarantine } }
-domain "bank.example" { inbound-recipients { require = tls } }
-"""
 
 
 def _is(reply, letter, words=b""):
@@ -126,7 +116,7 @@ def P2_sendmail_must_say_that_it_verified(place):
 
 @test
 def K6_a_message_knows_nothing_of_the_one_before(place):
-	milter = Milter(place, RULES, 'exempt = {} header = "X-Postern-TLS"').start()
+	milter = Milter(place, RULES, WITH_HEADER).start()
 	with Mta(milter) as mta:
 		mta.connected()
 		_is(mta.mail("a@kept.example"), "c")  # will be kept back
@@ -165,7 +155,7 @@ def one_recipient_is_refused_the_others_are_kept(place):
 
 @test
 def modes_report_and_keep_back(place):
-	milter = Milter(place, RULES, 'exempt = {} header = "X-Postern-TLS"').start()
+	milter = Milter(place, RULES, WITH_HEADER).start()
 	with Mta(milter) as mta:
 		mta.connected()
 		_is(mta.mail("a@watch.example"), "c")
@@ -325,7 +315,7 @@ def thousands_of_silent_connections_keep_nobody_waiting(place):
 
 @test
 def a_header_does_not_wait_for_the_kernel_of_the_mta(place):
-	milter = Milter(place, RULES, 'exempt = {} header = "X-Postern-TLS"').start()
+	milter = Milter(place, RULES, WITH_HEADER).start()
 	waits = []
 	with Mta(milter) as mta:
 		mta.connected()
@@ -340,6 +330,28 @@ def a_header_does_not_wait_for_the_kernel_of_the_mta(place):
 			waits.append(time.monotonic() - begin)
 	# 40 ms each where two small packets wait for an acknowledgement in between
 	check(sorted(waits)[4] < 0.03, "the answer comes right behind", waits)
+	milter.stop()
+
+
+@test
+def K4_libmilter_takes_no_signal_from_us(place):
+	milter = Milter(place, RULES).start()
+	ours = 1 << signal.SIGHUP - 1 | 1 << signal.SIGTERM - 1 | 1 << signal.SIGINT - 1
+	tasks, pid = f"/proc/{milter.process.pid}/task", str(milter.process.pid)
+
+	def takers():
+		"""Who waits for a signal in sigwait has it unblocked meanwhile."""
+		found = []
+		for task in os.listdir(tasks):
+			with open(f"{tasks}/{task}/status") as f:
+				blocked = int([l for l in f if l.startswith("SigBlk")][0].split()[1], 16)
+			if blocked & ours != ours:
+				found.append(task)
+		return found
+	with Mta(milter) as mta:  # its threads are all there
+		mta.connected()
+		_is(mta.mail("a@partner.example"), "y", b"530")
+		wait_for(lambda: len(os.listdir(tasks)) >= 5 and takers() == [pid], "only our own thread takes them", 10)
 	milter.stop()
 
 
@@ -493,7 +505,7 @@ def a_file_without_a_milter_says_so(place):
 def miltertest_scripts(place):
 	program = shutil.which("miltertest")
 	check(program, "miltertest is not installed: contrib/packages --install test")
-	milter = Milter(place, RULES, 'exempt = {} header = "X-Postern-TLS"').start()
+	milter = Milter(place, RULES, WITH_HEADER).start()
 	folder = HERE + "/miltertest"
 	for script in sorted(os.listdir(folder)):
 		place.run([program, "-s", f"{folder}/{script}", "-D", f"socket=inet:{milter.port}@{place.ip}"])
