@@ -27,6 +27,12 @@ struct str inbound_verdict_domain(struct str path)
 	return at < path.length ? str_skip(path, at + 1) : STR("");
 }
 
+/* RFC 5321 4.5.1: <postmaster> hears from everybody, also from who cannot do TLS. */
+static bool is_postmaster(struct str path)
+{
+	return str_equal_nocase(address_of(path), STR("postmaster"));
+}
+
 /* "info", "info@": not empty, and the MTA will find it a domain. */
 static bool is_bare(struct str path)
 {
@@ -91,6 +97,8 @@ bool inbound_verdict_recipient(const struct policy_inbound *rules,
 	const struct policy_inbound_facts *facts, struct str recipient,
 	struct policy_inbound_refusal *ret_refusal)
 {
+	if (is_postmaster(recipient))
+		return true;
 	if (is_bare(recipient))
 		return policy_inbound_may_receive_bare(rules, facts, ret_refusal);
 	return policy_inbound_may_receive(rules, facts, inbound_verdict_domain(recipient),

@@ -55,7 +55,7 @@ static void E1_requiretls_is_for_tls_whatever_the_rules_say(void **state)
 static void E1_an_address_without_a_domain_meets_every_rule(void **state)
 {
 	(void)state;
-	static const char *const bare[] = { "<info>", "info", "<info@>", "<postmaster>" };
+	static const char *const bare[] = { "<info>", "info", "<info@>", "<postmasters>" };
 	const struct policy_inbound_demand tls = { .requires_tls = true };
 	struct policy_inbound *rules = policy_inbound_new();
 	struct policy_inbound_facts f = { .default_mode = POLICY_INBOUND_REJECT };
@@ -78,6 +78,7 @@ static void E1_an_address_without_a_domain_meets_every_rule(void **state)
 	}
 	f.has_tls = false;
 	assert_true(inbound_verdict_recipient(rules, &f, STR("<a@other.example>"), &no));
+	assert_true(inbound_verdict_recipient(rules, &f, STR("<Postmaster>"), &no));
 	assert_true(inbound_verdict_sender(rules, &f, STR("<>"), INBOUND_REQUIRETLS_NONE, &no));
 	policy_inbound_unref(&rules);
 }
