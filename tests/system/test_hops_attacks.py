@@ -160,8 +160,9 @@ def _way(place):
 
 
 def _restart(w):
-	"""What was learned of DNS is forgotten, the policies are not."""
+	"""What was learned of DNS is forgotten, the plans made of it, too; the policies are not."""
 	w.postern.stop()
+	os.remove(w.place.path("state/mta-sts.db.plans"))
 	w.postern.start()
 
 
