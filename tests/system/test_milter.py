@@ -23,7 +23,7 @@ def _is(reply, letter, words=b""):
 def L2_only_what_is_used_is_asked_for(place):
 	milter = Milter(place, RULES).start()
 	with Mta(milter) as mta:
-		check(mta.steps == NOHELO | NOBODY | NODATA | NOUNKNOWN | NOEOH | NOHDRS | NR_CONN | NR_HDR,
+		check(mta.steps == NOHELO | NOBODY | NOUNKNOWN | NOEOH | NOHDRS | NR_CONN | NR_HDR,
 		      "steps spared", hex(mta.steps))
 		check(mta.actions == SETSYMLIST | QUARANTINE, "actions", hex(mta.actions))
 		# 0 connect, 2 envfrom
@@ -41,11 +41,20 @@ def L2_only_what_is_used_is_asked_for(place):
 		check(mta.steps & NORCPT, "no rule of recipients, no RCPT", hex(mta.steps))
 		mta.connected()
 		_is(mta.mail("a@partner.example", macros=tls()), "c")
+		check(not mta.steps & NODATA, "over TCP DATA is answered", hex(mta.steps))
+		mta.recipient("x@c.example")
+		mta.send("T")
+		_is(mta.receive(), "c")
+	beside = Milter(place, RULES, unix=True, name="beside").start()
+	with Mta(beside) as mta:
+		check(mta.steps & NODATA, "and only there", hex(mta.steps))
+	beside.stop()
 	# with nothing to ask for afterwards a message is done at MAIL, but the next one is not
 	milter.inside = "exempt = {}"
 	milter.configure()
 	milter.reload()
 	with Mta(milter) as mta:
+		check(mta.steps & NODATA and mta.steps & NORCPT and mta.steps & NOHDRS, "nor DATA", hex(mta.steps))
 		mta.connected()
 		_is(mta.mail("a@b.example"), "a")
 		_is(mta.mail("a@partner.example"), "y", b"530")
